@@ -1,0 +1,52 @@
+"""Skeleton-of-Thought (arXiv 2307.15337): a short skeleton first, then all points of the answer at once."""
+
+from ._limits import Limit
+from .answer import Answer, Question, Route, Section, Timings
+from .calls import LLM, Abilities, Call, Finish, Message, Usage
+from .engine import SkeletonOfThought
+from .errors import (
+    ConfigurationError,
+    ContextLengthError,
+    InputError,
+    ModelError,
+    ModelFileError,
+    ModelMissingError,
+    PointError,
+    SkeletonError,
+    SoTError,
+)
+from .prompts import Prompts
+from .routers import Router
+from .settings import Settings
+from .skeleton import Point, Skeleton, SkeletonParser
+
+__all__ = [
+    "LLM",
+    "Abilities",
+    "Answer",
+    "Call",
+    "ConfigurationError",
+    "ContextLengthError",
+    "Finish",
+    "InputError",
+    "Limit",
+    "Message",
+    "ModelError",
+    "ModelFileError",
+    "ModelMissingError",
+    "Point",
+    "PointError",
+    "Prompts",
+    "Question",
+    "Route",
+    "Router",
+    "Section",
+    "Settings",
+    "Skeleton",
+    "SkeletonError",
+    "SkeletonOfThought",
+    "SkeletonParser",
+    "SoTError",
+    "Timings",
+    "Usage",
+]

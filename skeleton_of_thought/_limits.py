@@ -1,0 +1,60 @@
+"""What may be in flight: one bound per chain object, over all its runs and all event loops.
+
+``asyncio.Semaphore`` belongs to one loop, but a chain object is used from many: ``asyncio.run`` in a
+script, a server's loop, the private loop of the synchronous methods.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from types import TracebackType
+
+
+class Limit:
+    """At most *width* holders at a time, first come first served: ``async with limit: ...``."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._free = width
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+
+    async def __aenter__(self) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            loop = asyncio.get_running_loop()
+            turn = loop.create_future()
+            self._waiting.append((loop, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            with self._lock:
+                waited = (loop, turn) in self._waiting
+                if waited:
+                    self._waiting.remove((loop, turn))
+            if not waited:  # the place had been given while we were being cancelled
+                self._release()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        with self._lock:
+            while self._waiting:
+                loop, turn = self._waiting.popleft()
+                try:
+                    loop.call_soon_threadsafe(_give, turn)
+                except RuntimeError:  # that loop was closed while its call waited
+                    continue
+                return
+            self._free += 1
+
+
+def _give(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)

@@ -1,0 +1,36 @@
+"""What may be written now: every point as soon as the points it comes after are done."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from .skeleton import Point, Skeleton
+
+
+async def write_points(skeleton: Skeleton, write: Callable[[Point], Awaitable[None]]) -> None:
+    """Write all points, each once, as many at a time as *write* lets through.
+
+    The first failure cancels the others and is raised as it is, never as a group.
+    """
+    points = {point.number: point for point in skeleton.points}
+    order = skeleton.order()
+    order.prepare()
+    failures: list[Exception] = []
+
+    async def write_one(number: int) -> None:
+        try:
+            await write(points[number])
+        except Exception as error:
+            failures.append(error)
+            raise
+        order.done(number)
+        start_ready()
+
+    def start_ready() -> None:
+        for number in sorted(order.get_ready()):
+            group.create_task(write_one(number))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            start_ready()
+    except* Exception:  # noqa: BLE001 -- the first failure is raised as it is, without the group around it
+        raise failures[0] from failures[0].__cause__

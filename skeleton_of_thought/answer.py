@@ -1,0 +1,157 @@
+"""What goes into a run and what is left of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from pydantic import TypeAdapter
+
+from .calls import Message, Stage, Usage
+from .errors import InputError
+from .skeleton import Point, Skeleton
+
+Heading: TypeAlias = Literal["numbered", "bold", "markdown", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and what every call of the run sees before it.
+
+    Raises:
+        InputError: the question is empty.
+    """
+
+    text: str
+    history: tuple[Message, ...] = ()
+    """The system message and earlier turns, oldest first."""
+    passages: tuple[str, ...] = ()
+    """Texts to answer from, as a retriever found them."""
+    origin: object = field(default=None, compare=False, repr=False)
+    """The framework's own message that asked. See ``Message.origin``."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise InputError(f"a question is text, not {type(self.text).__name__}")
+        if not self.text.strip():
+            raise InputError("the question is empty: ask something")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Whether a question gets a skeleton."""
+
+    kind: Literal["skeleton", "direct"]
+    by: str
+    """Who decided: the name of a router, or ``skeleton`` where the model wrote none."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One point of the answer."""
+
+    point: Point
+    text: str
+    """The point's own text, without its heading."""
+    seconds: float | None = None
+    """From the call to its last token. ``None`` while the point is not done."""
+    finish: str | None = None
+    """Why the model stopped, where it told: ``stop``, ``length``, ``content_filter``."""
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Seconds on the wall clock. ``None`` is what did not happen."""
+
+    total: float
+    first_text: float | None = None
+    """From the question to the first piece of the answer."""
+    skeleton: float | None = None
+    skeleton_first: float | None = None
+    """From the skeleton call to its first token."""
+    points: Mapping[int, float] = field(default_factory=dict)
+    critical_path: float | None = None
+    """The skeleton and the longest chain of points: what no scheduler can beat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """All that is left of a run."""
+
+    question: str
+    route: Route
+    text: str
+    skeleton: Skeleton | None = None
+    sections: tuple[Section, ...] = ()
+    """In reading order. Empty for a direct answer."""
+    usage: Mapping[Stage, Usage] = field(default_factory=dict)
+    """Tokens by stage, as far as the models told."""
+    timings: Timings
+
+    @property
+    def total_usage(self) -> Usage:
+        """Tokens of all calls together."""
+        return sum(self.usage.values(), Usage())
+
+    @property
+    def speed_up(self) -> float | None:
+        """Estimate how many times longer the same text would have taken as one call.
+
+        The pace of a single call is read off the skeleton: its first token, then so many tokens a second.
+        ``None`` where that is not known: no skeleton, not streamed, or no usage from the model.
+        """
+        skeleton, points = self.usage.get("skeleton", Usage()), self.usage.get("point", Usage())
+        first, whole = self.timings.skeleton_first, self.timings.skeleton
+        if first is None or whole is None or skeleton.output_tokens < 2 or not points.output_tokens:
+            return None
+        per_token = (whole - first) / (skeleton.output_tokens - 1)
+        return (first + per_token * points.output_tokens) / self.timings.total
+
+    def to_json(self) -> str:
+        """Write the answer as one JSON object."""
+        return _ADAPTER.dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> "Answer":
+        """Read an answer that ``to_json`` wrote.
+
+        Raises:
+            pydantic.ValidationError: the text is no such answer.
+        """
+        return _ADAPTER.validate_json(text)
+
+
+_ADAPTER = TypeAdapter(Answer)
+
+
+def heading_of(point: Point, style: Heading) -> str:
+    """Write what stands before a point's text.
+
+    >>> heading_of(Point(1, "Sleep well"), "bold")
+    '**Sleep well:** '
+    """
+    colon = "" if point.title.endswith(("?", "!", "？", "！")) else ":"
+    match style:
+        case "numbered":
+            return f"{point.number}. {point.title}{colon} "
+        case "bold":
+            return f"**{point.title}{colon}** "
+        case "markdown":
+            return f"### {point.title}\n\n"
+        case "none":
+            return ""
+
+
+def critical_path(skeleton: Skeleton, skeleton_seconds: float, seconds: Mapping[int, float]) -> float:
+    """Add the time of the skeleton to that of the longest chain of points.
+
+    >>> skeleton = Skeleton((Point(1, "A"), Point(2, "B"), Point(3, "C", after=(1,))))
+    >>> critical_path(skeleton, 1.0, {1: 2.0, 2: 4.0, 3: 3.0})
+    6.0
+    """
+    done: dict[int, float] = {}
+    after = {point.number: point.after for point in skeleton.points}
+    for number in skeleton.order().static_order():
+        done[number] = seconds.get(number, 0.0) + max((done[earlier] for earlier in after[number]), default=0.0)
+    return skeleton_seconds + max(done.values(), default=0.0)

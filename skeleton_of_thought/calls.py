@@ -1,0 +1,109 @@
+"""The one door to a language model.
+
+The core knows no provider and no framework. Whatever a question needs from a model is one ``Call``;
+whatever can turn a call into a stream of pieces is an ``LLM``. Pieces are text, and at the end, where
+the model tells, what the call cost and why it ended.
+
+A door may carry ``abilities``. Without them it is taken for a plain chat model, which is always safe.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+Role: TypeAlias = Literal["system", "user", "assistant"]
+Stage: TypeAlias = Literal["route", "skeleton", "point", "direct"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation."""
+
+    role: Role
+    text: str
+    origin: object = field(default=None, compare=False, repr=False)
+    """The framework's own message that this one stands for. An adapter hands it back unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to a model."""
+
+    stage: Stage
+    messages: tuple[Message, ...]
+    """Shared prefix first, task last. A closing assistant message is a prefill: the model goes on from it."""
+    point: int | None = None
+    """Number of the point that is written, for the stage ``point``."""
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    grammar: str | None = None
+    """GBNF, only ever set for a door with ``abilities.grammar``."""
+    stream: bool = True
+    """``False`` when nobody reads along: the door may then ask for the whole text at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or several calls, as the models reported them."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """How many of the input tokens came from the provider's or engine's prefix cache."""
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Why a call ended, in the words of the OpenAI protocol: ``stop``, ``length``, ``content_filter``."""
+
+    reason: str
+
+
+Piece: TypeAlias = str | Usage | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a model can do beyond plain chat."""
+
+    prefill: bool = False
+    """It goes on from a closing assistant message and yields only what comes after it."""
+    grammar: bool = False
+    """It obeys ``Call.grammar``."""
+    small: bool = False
+    """Too small to follow instructions about form: it gets the bare question, and its form from the grammar."""
+
+
+class LLM(Protocol):
+    """Anything that answers a call with a stream of pieces.
+
+    A failure is an exception, raised as it is; the engine decides what it means. Closing the stream
+    ends the request. An attribute ``abilities`` is optional.
+    """
+
+    def __call__(self, call: Call, /) -> AsyncIterator[Piece]:
+        """Answer *call*."""
+        ...
+
+
+def abilities_of(llm: LLM) -> Abilities:
+    """Tell what *llm* can do; a door that does not say is a plain chat model."""
+    return getattr(llm, "abilities", Abilities())
+
+
+def merge_runs(messages: tuple[Message, ...]) -> list[Message]:
+    """Join neighbours of one role, for endpoints whose chat template wants roles to take turns."""
+    merged: list[Message] = []
+    for message in messages:
+        if merged and merged[-1].role == message.role:
+            merged[-1] = Message(message.role, f"{merged[-1].text}\n\n{message.text}")
+        else:
+            merged.append(message)
+    return merged

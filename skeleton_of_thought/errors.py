@@ -1,0 +1,70 @@
+"""Every error that this package raises on purpose.
+
+    SoTError
+    ├── ConfigurationError (ValueError)   a setting that cannot work
+    ├── InputError (ValueError)           a question that cannot be asked
+    │   └── ContextLengthError            more tokens than the model can take
+    ├── SkeletonError (ValueError)        points that are no skeleton
+    ├── ModelError                        a model that cannot be used
+    │   ├── ModelMissingError             its files are not here
+    │   └── ModelFileError                its files are not what they should be
+    └── PointError                        a point that could not be written
+
+A model's own exception is never replaced: it is raised as it is, or is the ``__cause__`` of a `PointError`.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .answer import Answer
+
+
+class SoTError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigurationError(SoTError, ValueError):
+    """A setting cannot work. Raised when the object is made, before any model is called."""
+
+
+class InputError(SoTError, ValueError):
+    """A question cannot be asked. Raised before any model is called."""
+
+
+class ContextLengthError(InputError):
+    """A call needs more tokens than the model can take."""
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(
+            f"the call needs {tokens} tokens and the model takes {limit}: shorten the question or its context"
+        )
+        self.tokens = tokens
+        self.limit = limit
+
+
+class SkeletonError(SoTError, ValueError):
+    """Points do not make a skeleton: a number twice, an unknown dependency, or a cycle."""
+
+
+class ModelError(SoTError):
+    """A model cannot be used."""
+
+
+class ModelMissingError(ModelError):
+    """The files of a model are not on this machine. The message names the command that brings them."""
+
+
+class ModelFileError(ModelError):
+    """A file of a model is damaged, or is not the file that was asked for."""
+
+
+class PointError(SoTError):
+    """A point could not be written. The model's own exception is the ``__cause__``."""
+
+    answer: "Answer"
+    """What was written until then, of this point and of all others."""
+
+    def __init__(self, number: int, title: str) -> None:
+        super().__init__(f"point {number} ({title!r}) could not be written")
+        self.number = number
+        self.title = title

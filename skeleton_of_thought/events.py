@@ -1,0 +1,77 @@
+"""What a run says while it goes on. A closed union: ``match`` on it and end with ``assert_never``."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from .answer import Answer, Route, Section
+from .skeleton import Point, Skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The way to the answer is decided. Said again when a skeleton turns out to be none."""
+
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class SkeletonText:
+    """A piece of the skeleton, as the model writes it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PointFound:
+    """A line of the skeleton is complete and is a point."""
+
+    point: Point
+
+
+@dataclass(frozen=True, slots=True)
+class SkeletonReady:
+    """The skeleton is complete; its points are being written from now on."""
+
+    skeleton: Skeleton
+
+
+@dataclass(frozen=True, slots=True)
+class PointText:
+    """A piece of a point's text, at once, in whatever order the points are written."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PointDone:
+    """A point is written."""
+
+    section: Section
+
+
+@dataclass(frozen=True, slots=True)
+class PointFailed:
+    """A point could not be written."""
+
+    point: Point
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer in reading order. All of them together are the text of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is complete. Always the last event, unless the run fails."""
+
+    answer: Answer
+
+
+Event: TypeAlias = (
+    Routed | SkeletonText | PointFound | SkeletonReady | PointText | PointDone | PointFailed | Text | Finished
+)

@@ -1,0 +1,165 @@
+"""Every word that is said to a model.
+
+All calls of a run begin with the same bytes: system message, earlier turns, passages and question, in that
+order. The task comes last. So whatever caches prefixes, a provider or an engine on this machine, reads
+the long part once: the skeleton call warms the cache for the expansions. These go on from the skeleton's own
+conversation, so that each of them sees the whole skeleton (paper, section 2.1).
+
+A model that can be given the beginning of its own message gets the number and title that way and only goes
+on; others are told to leave them out. A model that is too small to follow instructions gets none: it sees the
+question, and begins where we want it to begin.
+
+The wording is ours. The measures are the paper's: 3 to 10 points of 3 to 5 words, 1 to 2 sentences for each
+(section 2.1 and appendix B).
+"""
+
+import re
+from dataclasses import dataclass, fields
+from typing import Final, Literal, TypeAlias
+
+from .answer import Question
+from .calls import Abilities, Call, Message
+from .errors import ConfigurationError
+from .skeleton import Point, Skeleton, list_grammar
+
+Detail: TypeAlias = Literal["short", "medium", "long"]
+
+LENGTHS: Final[dict[Detail, str]] = {
+    "short": "1 to 2 sentences",
+    "medium": "one paragraph of 4 to 6 sentences",
+    "long": "2 to 3 paragraphs",
+}
+POINT_MAX_TOKENS: Final[dict[Detail, int]] = {"short": 256, "medium": 512, "long": 1024}
+"""Generous: they stop a model that does not stop, not one that writes long words."""
+
+SKELETON_MAX_TOKENS: Final = 1024
+"""Ten points need about 100. The rest is for models that think aloud first."""
+
+SMALL_POINT_MAX_TOKENS: Final = 80
+"""A small model that has said what it can goes on saying it."""
+
+SMALL_POINT_GRAMMAR: Final = r"""root ::= " " first [^\n]{30,}
+first ::= [^ \t\r\n0-9.,:;!?*#"'()\[\]{}/<>_`~+=|\\-]
+"""
+"""A sentence on one line, and never nothing."""
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_REQUIRED: Final[dict[str, tuple[str, ...]]] = {
+    "passages": ("passages",),
+    "point": ("title",),
+    "point_start": ("title",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What shape the answer has, and what the model that writes it can do."""
+
+    max_points: int
+    detail: Detail
+    point_max_tokens: int | None
+    abilities: Abilities
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompts:
+    """The wording, as templates with ``{names}``. Braces around anything else are left as they are.
+
+    Raises:
+        ConfigurationError: a template lacks a name that it cannot do without.
+
+    >>> Prompts(point="Explain {title} to a child, in {length}.").point
+    'Explain {title} to a child, in {length}.'
+    """
+
+    passages: str = "Answer from these passages.\n\n{passages}\n\nThe question:"
+    """Names: ``passages``. Stands before the question when there are passages."""
+
+    skeleton: str = (
+        "Do not answer yet. Write only the skeleton of the answer: a numbered list of {min_points} to {max_points} "
+        "points, each of 3 to 5 words, one on a line, in the language of the question. Do not explain the points."
+    )
+    """Names: ``min_points``, ``max_points``."""
+
+    skeleton_start: str = "1."
+    """How the skeleton begins, for models that can be given their beginning."""
+
+    point: str = "Write only point {number}, {title}, in {length}, in the language of the question."
+    """Names: ``number``, ``title``, ``length``."""
+
+    point_unstarted: str = (
+        "Begin directly with its text: no number, no title, no introduction. "
+        "The other points are written separately: leave their content to them, and sum nothing up."
+    )
+    """Follows ``point`` for models that cannot be given their beginning."""
+
+    point_start: str = "{number}. {title}:"
+    """Names: ``number``, ``title``. How a point begins, for models that can be given their beginning."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            template = getattr(self, field.name)
+            if not isinstance(template, str):
+                raise ConfigurationError(f"prompts.{field.name} is a template as text, not {template!r}")
+            for name in _REQUIRED.get(field.name, ()):
+                if f"{{{name}}}" not in template:
+                    raise ConfigurationError(f"prompts.{field.name} needs {{{name}}} somewhere: {template!r}")
+
+    def direct_call(self, question: Question, form: Form) -> Call:
+        """Ask for the whole answer."""
+        return Call("direct", self._prefix(question), stream=form.stream)
+
+    def skeleton_call(self, question: Question, form: Form) -> Call:
+        """Ask for the skeleton."""
+        messages = self._skeleton_messages(question, form)
+        if start := self.skeleton_prefill(form):
+            messages += (Message("assistant", start),)
+        grammar = list_grammar(form.max_points) if form.abilities.grammar else None
+        return Call("skeleton", messages, max_tokens=SKELETON_MAX_TOKENS, grammar=grammar, stream=form.stream)
+
+    def skeleton_prefill(self, form: Form) -> str:
+        """Tell what of the skeleton is given to the model, and so is not in its text."""
+        return self.skeleton_start if form.abilities.prefill and not form.abilities.grammar else ""
+
+    def point_call(self, question: Question, form: Form, skeleton: Skeleton, point: Point) -> Call:
+        """Ask for the text of one point."""
+        names = {"number": str(point.number), "title": point.title, "length": LENGTHS[form.detail]}
+        start = (Message("assistant", _fill(self.point_start, names)),) if form.abilities.prefill else ()
+        if start and form.abilities.small:
+            return Call(
+                "point",
+                self._prefix(question) + start,
+                point.number,
+                max_tokens=form.point_max_tokens or SMALL_POINT_MAX_TOKENS,
+                stop=("\n",),
+                grammar=SMALL_POINT_GRAMMAR if form.abilities.grammar else None,
+                stream=form.stream,
+            )
+        task = _fill(self.point, names)
+        messages = (
+            *self._skeleton_messages(question, form),
+            Message("assistant", str(skeleton)),
+            Message("user", task if start else f"{task} {self.point_unstarted}"),
+            *start,
+        )
+        max_tokens = form.point_max_tokens or POINT_MAX_TOKENS[form.detail]
+        return Call("point", messages, point.number, max_tokens=max_tokens, stream=form.stream)
+
+    def _skeleton_messages(self, question: Question, form: Form) -> tuple[Message, ...]:
+        prefix = self._prefix(question)
+        if form.abilities.small and form.abilities.grammar:
+            return prefix
+        names = {"min_points": str(min(3, form.max_points)), "max_points": str(form.max_points)}
+        return (*prefix, Message("user", _fill(self.skeleton, names)))
+
+    def _prefix(self, question: Question) -> tuple[Message, ...]:
+        asked = Message("user", question.text, question.origin)
+        if not question.passages:
+            return (*question.history, asked)
+        numbered = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(question.passages, 1))
+        return (*question.history, Message("user", _fill(self.passages, {"passages": numbered})), asked)
+
+
+def _fill(template: str, names: dict[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: names.get(match[1], match[0]), template)

@@ -1,0 +1,56 @@
+"""The settings of a run: one name, one meaning and one default each, wherever they are used."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from ._limits import Limit
+from .answer import Heading
+from .errors import ConfigurationError
+from .prompts import Detail, Prompts
+from .routers import Router
+
+RouterChoice: TypeAlias = Literal["auto", "always", "never"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How an answer is made. The same names in the core, in both adapters and on the command line.
+
+    Raises:
+        ConfigurationError: a value cannot work; the message names those that can.
+    """
+
+    router: RouterChoice | Router = "auto"
+    """Whether a question gets a skeleton: by written rules, always, never, or as a router of yours decides."""
+    prompts: Prompts = Prompts()
+    max_points: int = 10
+    """More points are cut (paper, section 2.1: 3 to 10)."""
+    min_points: int = 2
+    """Fewer points mean a direct answer."""
+    detail: Detail = "short"
+    """How much is written for each point: 1 to 2 sentences as in the paper, a paragraph, or several."""
+    point_max_tokens: int | None = None
+    """Upper bound of each expansion, in tokens. ``None`` is a bound that fits ``detail``; one is always sent."""
+    heading: Heading = "numbered"
+    """How a point's title shows in the text."""
+    max_concurrency: int | Limit = 16
+    """Model calls in flight, over all runs of the object. A `Limit` bounds several objects together."""
+
+    def __post_init__(self) -> None:
+        least = {"max_points": 2, "min_points": 2}
+        least |= {} if self.point_max_tokens is None else {"point_max_tokens": 1}
+        least |= {} if isinstance(self.max_concurrency, Limit) else {"max_concurrency": 1}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < bound:
+                raise ConfigurationError(f"{name}={value!r} cannot work: use a whole number from {bound} up")
+        if self.min_points > self.max_points:
+            raise ConfigurationError(f"min_points={self.min_points} is more than max_points={self.max_points}")
+        choices = {"detail": get_args(Detail), "heading": get_args(Heading)}
+        choices |= {} if callable(self.router) else {"router": get_args(RouterChoice)}
+        for name, possible in choices.items():
+            value = getattr(self, name)
+            if value not in possible:
+                raise ConfigurationError(f"{name}={value!r} cannot work: use one of {', '.join(map(repr, possible))}")
+        if not isinstance(self.prompts, Prompts):
+            raise ConfigurationError(f"prompts={self.prompts!r} cannot work: use skeleton_of_thought.Prompts(...)")
