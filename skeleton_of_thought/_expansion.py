@@ -5,7 +5,7 @@ import re
 from ._reasoning import WithoutReasoning
 from .skeleton import Point
 
-_MARKUP = 24  # signs that may surround a repeated number and title: "### **10. " and "**: "
+_MARKUP = 32  # signs that may surround a repeated number and title: "### **Point 10: " and ":**\n\n"
 
 
 class ExpansionText:
@@ -17,14 +17,17 @@ class ExpansionText:
     """
 
     def __init__(self, point: Point) -> None:
-        title = re.escape(point.title)
-        self._repeated = re.compile(
-            rf"""[#*_"\s]*
-            (?: (?:{point.number}[.):、]\s*)? [*_"]* {title} ["*_]* \s* (?:[:：]|[-–—]\s|\n|\Z) [*_"]*
-              | {point.number}[.)、]\s )""",
+        number, title = rf"(?:point\s*)?{point.number}[.):：、,]", re.escape(point.title)
+        self._title = re.compile(
+            rf"""[\#*_"“(\s]* (?:{number}\s*)? [*_"“]* {title} [*_"”]*
+            (?: \s* (?:[:：]|[-–—]\s|\n|\Z) | [.。](?=[*_"”]*\s|\Z) | (?<=[?!？！。])\s ) [*_"”]*""",
             re.VERBOSE | re.IGNORECASE,
         )
-        self._begins = [_letters(point.title), f"{point.number}{_letters(point.title)}"]
+        self._number = re.compile(
+            rf"[\#\s]*(?:(?P<dress>[*_]+){number}(?P=dress)|(?P<kept>[*_]*){number})\s", re.IGNORECASE
+        )
+        letters = _letters(point.title)
+        self._begins = (letters, f"{point.number}{letters}", f"point{point.number}{letters}")
         self._wait = len(point.title) + _MARKUP
         self._said = WithoutReasoning()
         self._held = ""
@@ -32,35 +35,42 @@ class ExpansionText:
 
     def feed(self, text: str) -> str:
         """Take the next piece and return what can be shown."""
-        self._held += self._said.feed(text)
-        if not self._begun:
-            if self._may_repeat_title():
-                return ""
-            self._begin()
-        return self._show(len(self._held.rstrip()))
+        return self._take(self._said.feed(text))
 
     def flush(self) -> str:
         """End the text and return what was held back."""
-        self._held += self._said.flush()
+        shown = self._take(self._said.flush())
         if not self._begun:
             self._begin()
-        return self._show(len(self._held.rstrip()))
+        return shown + self._show()
+
+    def _take(self, said: str) -> str:
+        taken = 0
+        while not self._begun and taken < len(said):  # sign by sign: no cutting of the text changes what is seen here
+            self._held = (self._held + said[taken]).lstrip()
+            taken += 1
+            if self._held and not self._may_repeat_title():
+                self._begin()
+        self._held += said[taken:]
+        return self._show() if self._begun else ""
 
     def _may_repeat_title(self) -> bool:
         letters = _letters(self._held)
-        return len(self._held) < self._wait and any(
-            begin.startswith(letters) or letters.startswith(begin) for begin in self._begins
-        )
+        return len(self._held) < self._wait and any(begin.startswith(letters) for begin in self._begins)
 
     def _begin(self) -> None:
-        repeated = self._repeated.match(self._held)
-        self._held = self._held[repeated.end() if repeated else 0 :].lstrip()
+        if repeated := self._title.match(self._held):
+            self._held = self._held[repeated.end() :]
+        elif numbered := self._number.match(self._held):
+            self._held = (numbered["kept"] or "") + self._held[numbered.end() :]
+        self._held = self._held.lstrip()
         self._begun = bool(self._held)
 
-    def _show(self, length: int) -> str:
+    def _show(self) -> str:
+        length = len(self._held.rstrip())
         shown, self._held = self._held[:length], self._held[length:]
         return shown
 
 
 def _letters(text: str) -> str:
-    return "".join(re.findall(r"\w", text)).casefold()
+    return "".join(re.findall(r"[^\W_]", text)).casefold()

@@ -5,7 +5,7 @@ import re
 _TAG = r"(?:think|thinking|thought|thoughts|reasoning)"
 _OPEN = re.compile(rf"<{_TAG}>", re.IGNORECASE)
 _CLOSE = re.compile(rf"</{_TAG}>", re.IGNORECASE)
-_BEGUN_TAG = re.compile(r"</?[a-z]{0,9}$", re.IGNORECASE)
+_BEGUN_TAG = re.compile(r"</?[a-z]{0,9}\Z", re.IGNORECASE)
 
 
 class WithoutReasoning:
@@ -17,17 +17,15 @@ class WithoutReasoning:
 
     def feed(self, text: str) -> str:
         """Take the next piece and return what can be passed on."""
-        self._held += text
-        passed = ""
-        while tag := (_CLOSE if self._thinking else _OPEN).search(self._held):
-            passed += "" if self._thinking else self._held[: tag.start()]
-            self._held = self._held[tag.end() :]
-            self._thinking = not self._thinking
-        begun = _BEGUN_TAG.search(self._held)
-        ready = begun.start() if begun else len(self._held)
-        passed += "" if self._thinking else self._held[:ready]
-        self._held = self._held[ready:]
-        return passed
+        text, passed, start = self._held + text, [], 0
+        while tag := (_CLOSE if self._thinking else _OPEN).search(text, start):
+            passed.append("" if self._thinking else text[start : tag.start()])
+            start, self._thinking = tag.end(), not self._thinking
+        begun = _BEGUN_TAG.search(text, start)
+        ready = begun.start() if begun else len(text)
+        passed.append("" if self._thinking else text[start:ready])
+        self._held = text[ready:]
+        return "".join(passed)
 
     def flush(self) -> str:
         """End the text and return what was held back. Thoughts without an end are thoughts."""

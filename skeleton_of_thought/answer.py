@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
@@ -107,6 +107,11 @@ class Answer:
             return None
         per_token = (whole - first) / (skeleton.output_tokens - 1)
         return (first + per_token * points.output_tokens) / self.timings.total
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer in types that JSON knows."""
+        about: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        return about
 
     def to_json(self) -> str:
         """Write the answer as one JSON object."""

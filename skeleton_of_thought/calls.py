@@ -7,7 +7,7 @@ the model tells, what the call cost and why it ended.
 A door may carry ``abilities``. Without them it is taken for a plain chat model, which is always safe.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
@@ -91,6 +91,18 @@ class LLM(Protocol):
     def __call__(self, call: Call, /) -> AsyncIterator[Piece]:
         """Answer *call*."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Make an `LLM` of a function and what the model behind it can do."""
+
+    ask: Callable[[Call], AsyncIterator[Piece]]
+    abilities: Abilities = Abilities()
+
+    def __call__(self, call: Call, /) -> AsyncIterator[Piece]:
+        """Answer *call*."""
+        return self.ask(call)
 
 
 def abilities_of(llm: LLM) -> Abilities:

@@ -2,12 +2,12 @@
 
 A skeleton is what a model wrote, so the parser has to be tolerant, and it must not be fooled. Its rules:
 
-* A point begins at the start of a line, with a marker: a number (``1.`` ``1)`` ``(1)`` ``1、`` ``一、`` ``①``,
+* A point begins at the start of a line, with a marker: a number (``1.`` ``1)`` ``(1)`` ``1 -`` ``1、`` ``一、`` ``①``,
   plain, bold or in a heading) or a bullet. A number inside a sentence is never a marker.
-* The first marker decides: in a numbered list bullets are details, in a bulleted list numbers are.
-  Details, as well as lines that are indented deeper than the first point, are passed over.
-* Numbers rise. A number that falls back begins a second list, and the skeleton is over; only a list that
-  numbers every line with 1 may go on. Points are numbered anew, from 1, in the order they came.
+* The first marker decides: in a numbered list bullets are details, in a bulleted list numbers are, and among
+  numbered headings both are. Details, as well as lines that are indented deeper than the first point, are passed over.
+* Numbers never fall. One that does begins a second list, and the skeleton is over; one that is written twice is a
+  slip. Points are numbered anew, from 1, in the order they came.
 * Thoughts between ``<think>`` and ``</think>`` are not the answer.
 * Whatever comes before the list is a preamble, whatever comes after it is not needed.
 
@@ -18,6 +18,7 @@ of the text completes. No cutting of a text changes the points.
 import re
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from ._reasoning import WithoutReasoning, after_lost_reasoning
 from .errors import SkeletonError
@@ -71,21 +72,31 @@ class Skeleton:
 
 _CHINESE = {sign: value for value, sign in enumerate("一二三四五六七八九十", 1)}
 _CIRCLED = {chr(0x2460 + value): value + 1 for value in range(20)}
-_NUMBER = re.compile(
-    rf"""(?P<indent>[ \t]*)(?:\#{{1,6}}[ \t]*)?(?:\*\*|__|\*|_)?
-    (?: (?P<circled>[{"".join(_CIRCLED)}])[.、:]?
-      | (?:point|step|punto|paso|ponto|passo)[ ](?P<named>\d{{1,2}})[ ]?[.:)\-–—]
-      | 第(?P<nth>[一二三四五六七八九十]{{1,2}})[点步条][：:，,、]?
-      | (?P<chinese>[一二三四五六七八九十]{{1,2}})[、.．:：]
-      | [(（](?P<enclosed>\d{{1,3}}|[一二三四五六七八九十]{{1,2}})[)）][.、:]?
-      | (?P<plain>\d{{1,3}})[.)、．:：](?!\d)
-    )[ \t]*(?P<title>.*)""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_BULLET = re.compile(r"(?P<indent>[ \t]*)[-*+•‣▪–][ \t]+(?P<title>\S.*)")
-_NEXT_NUMBER = re.compile(r"(?<=\s)(?=\d{1,2}[.)、]\s?\D)")
-_LED_BY_BOLD = re.compile(r"(\*\*|__)(?P<title>.+?)\1")
-_EXPLAINED = re.compile(r"(?P<title>.{3,}?)(?:[:：]\s|\s[-–—]\s|——|[.。]\s)")
+
+
+def _numbered(dress: str) -> re.Pattern[str]:
+    signs, circled = "".join(_CHINESE), "".join(_CIRCLED)
+    return re.compile(
+        rf"""(?P<indent>[ \t]*){dress}(?P<bold>\*\*|__|\*|_)?
+        (?: (?P<circled>[{circled}])[.、:：]?
+          | (?P<keycap>\d)\ufe0f?\u20e3
+          | (?:point|step|punto|paso|ponto|passo|punkt|schritt|étape)[ ](?P<named>\d{{1,2}})[ ]?[.:：)\-–—]
+          | 第(?P<nth>\d{{1,2}}|[{signs}]{{1,2}})(?:[点步条][：:，,、]?|[：:，,、])
+          | (?P<chinese>[{signs}]{{1,2}})[、.．:：]
+          | [(（](?P<enclosed>\d{{1,3}}|[{signs}]{{1,2}})[)）][.、:]?
+          | (?P<plain>\d{{1,3}})(?:[.)、．:：](?!\d)|[ ]?[-–—][ \t]+(?!\d))
+        )(?:(?P=bold)(?=[ \t]))?[ \t]*""",
+        re.VERBOSE | re.IGNORECASE,
+    )
+
+
+_HEADING = _numbered(r"\#{1,6}[ \t]*")
+_NUMBER = _numbered("")
+_BULLET = re.compile(r"(?P<indent>[ \t]*)[-*+•‣▪–][ \t]+(?=\S)")
+_NEXT_NUMBER = re.compile(rf"(?<=[\s;；。])(?=\d{{1,2}}[.)、．]\s?\D|[(（]\d{{1,2}}[)）]|[{''.join(_CIRCLED)}])")
+_BOLD = re.compile(r"(\*\*|__)(?P<title>.+?)\1")
+_TITLE_ENDS = re.compile(r"(?<=[:：.](?:\*\*|__))|\s*(?:[-–—:：.。,，;；(（]|$)")
+_EXPLAINED = re.compile(r"(?P<title>.{3,}?)(?::\s|：|\s[-–—]\s|——|\.\s|。)")
 _LONG_TITLE = 80
 _LONGEST_TITLE = 160
 _FIRST_NUMBERS = range(4)  # "99. Yes" at the start of a line is no list
@@ -106,25 +117,25 @@ class SkeletonParser:
     [Point(number=2, title='Sleep well', after=())]
     """
 
+    points: list[Point]
+    """All points so far."""
+    done: bool
+    """Nothing that follows can add a point: the model may be stopped."""
+
     def __init__(self, max_points: int | None = None) -> None:
-        self.points: list[Point] = []
-        """All points so far."""
-        self.done = False
-        """Nothing that follows can add a point: the model may be stopped."""
         self._max_points = max_points
         self._answer = WithoutReasoning()
-        self._rest = ""
-        self._style: re.Pattern[str] | None = None
-        self._indent = 0
-        self._last = 0
+        self._line: list[str] = []
+        self._forget()
 
     def feed(self, text: str) -> list[Point]:
         """Take the next piece of the text and return the points that it completes."""
-        known = set(self.points)
-        *lines, self._rest = (self._rest + self._answer.feed(text)).split("\n")
+        *lines, rest = self._answer.feed(text).split("\n")
         for line in lines:
-            self._read(line)
-        return [point for point in self.points if point not in known]
+            self._read("".join(self._line) + line)
+            self._line.clear()
+        self._line.append(rest)
+        return self._taken()
 
     def flush(self, *, cut: bool = False) -> list[Point]:
         """End the text and return the points that its end completes.
@@ -132,46 +143,58 @@ class SkeletonParser:
         Args:
             cut: the text was ended by a token limit, so its last point is not whole.
         """
-        known = set(self.points)
-        items = _items_on(self._rest + self._answer.flush())
-        self._rest = ""
+        items = _items_on("".join(self._line) + self._answer.flush())
+        self._line.clear()
         for item in items[:-1] if cut else items:
             self._read(item)
-        return [point for point in self.points if point not in known]
+        return self._taken()
+
+    def _forget(self) -> None:
+        self.points, self.done = [], False
+        self._found: list[Point] = []
+        self._titles: set[str] = set()
+        self._style: re.Pattern[str] | None = None
+        self._indent = 0
+        self._last = 0
+
+    def _taken(self) -> list[Point]:
+        taken, self._found = self._found, []
+        return taken
 
     def _read(self, line: str) -> None:
         answer = after_lost_reasoning(line)
         if answer is not None:  # everything until here was a thought
-            self.points, self._style, self._last, self.done = [], None, 0, False
+            self._forget()
         for item in _items_on(line if answer is None else answer):
             if not self.done:
                 self._read_item(item)
 
     def _read_item(self, item: str) -> None:
-        match = self._style.match(item) if self._style else _NUMBER.match(item) or _BULLET.match(item)
-        if match is None:
+        styles = (self._style,) if self._style else (_HEADING, _NUMBER, _BULLET)
+        marker = next(filter(None, (style.match(item) for style in styles)), None)
+        if marker is None:
             return
-        indent = len(match["indent"].expandtabs(4))
+        title, indent = _title(item[marker.end() :]), len(marker["indent"].expandtabs(4))
         if self._style is None:
-            if match.re is _NUMBER and _value(match) not in _FIRST_NUMBERS:
+            if not title if marker.re is _BULLET else _value(marker) not in _FIRST_NUMBERS:
                 return
-            self._style, self._indent = match.re, indent
+            self._style, self._indent = marker.re, indent
         if indent > self._indent + 1:
             return
-        if match.re is _NUMBER and not self._rises(_value(match)):
+        number = self._last if marker.re is _BULLET else _value(marker)
+        if number < self._last:
             self.done = True
             return
-        self._add(match["title"])
+        self._last = number
+        self._add(title)
 
-    def _rises(self, number: int) -> bool:
-        last, self._last = self._last, number
-        return number > last or number == last == 1
-
-    def _add(self, text: str) -> None:
-        title = _title(text)
-        if not title or title.casefold() in {point.title.casefold() for point in self.points}:
+    def _add(self, title: str) -> None:
+        if not title or title.casefold() in self._titles:
             return
-        self.points.append(Point(len(self.points) + 1, title))
+        self._titles.add(title.casefold())
+        point = Point(len(self.points) + 1, title)
+        self.points.append(point)
+        self._found.append(point)
         self.done = len(self.points) == self._max_points
 
 
@@ -205,11 +228,12 @@ def list_grammar(max_points: int) -> str:
     ])
 
 
-def _value(match: re.Match[str]) -> int:
-    digits = match["plain"] or match["enclosed"] or match["named"] or match["chinese"] or match["nth"]
-    if digits is None:
-        return _CIRCLED[match["circled"]]
-    return int(digits) if digits.isdecimal() else _chinese_value(digits)
+def _value(marker: re.Match[str]) -> int:
+    kinds = ("plain", "enclosed", "named", "chinese", "nth", "keycap")
+    signs = next((marker[kind] for kind in kinds if marker[kind]), None)
+    if signs is None:
+        return _CIRCLED[marker["circled"]]
+    return int(signs) if signs.isdecimal() else _chinese_value(signs)
 
 
 def _chinese_value(signs: str) -> int:
@@ -225,25 +249,25 @@ def _items_on(line: str) -> list[str]:
 
     Three numbers in a row are a list. One or two could be part of a sentence.
     """
-    items: list[str] = []
-    for piece in _NEXT_NUMBER.split(line):
-        number = _NUMBER.match(piece)
-        if number and (not items or _value(number) == len(items) + 1):
-            items.append(piece)
-        elif items:
-            items[-1] += piece
-    return items if len(items) > 2 else [line]
+    starts: list[int] = []
+    for place in (0, *(found.start() for found in _NEXT_NUMBER.finditer(line))):
+        number = _NUMBER.match(line, place)
+        if number and _value(number) == len(starts) + 1:
+            starts.append(place)
+    return [line[start:end] for start, end in pairwise([*starts, len(line)])] if len(starts) > 2 else [line]
 
 
 def _title(text: str) -> str:
     """Reduce what stands behind a marker to a title: no markup, no explanation, no closing mark."""
     if inner := _NUMBER.match(text):  # "- 1. Plan"
-        text = inner["title"]
-    if bold := _LED_BY_BOLD.match(text):
+        text = text[inner.end() :]
+    bold = _BOLD.match(text)
+    if bold and (len(text) > _LONG_TITLE or _TITLE_ENDS.match(text, bold.end())):
         text = bold["title"]
     elif text.count("**") == 1:  # the other half stood before the number
-        text = text.partition("**")[0]
-    text = _LED_BY_BOLD.sub(r"\g<title>", text)
+        text = text.lstrip("*").partition("**")[0]
+    text = _BOLD.sub(r"\g<title>", text)
     if len(text) > _LONG_TITLE and (explained := _EXPLAINED.match(text)):
         text = explained["title"]
-    return " ".join(text[:_LONGEST_TITLE].split()).strip(" *_").rstrip(":：;；,，、.。 ")
+    title = " ".join(text[:_LONGEST_TITLE].split()).strip(" *_").rstrip(":：;；,，、.。 ")
+    return title if any(map(str.isalnum, title)) else ""

@@ -1,163 +1,41 @@
-"""The embedded engine: one model file, one OpenVINO pipeline, one thread.
+"""The embedded engine: one model file, one pipeline, one thread.
 
-The thread alone touches OpenVINO. Between two steps it takes in what was asked, stops what nobody wants
-any more, and hands out what came; during a step all requests are one batch. So answers that are written
-at the same time cost little more than one, and a prompt that shares its beginning with an earlier one
-is not computed again.
+The thread alone touches the pipeline. Between two steps it takes in what was asked, stops what nobody
+wants any more, and hands out what came; during a step all requests are one batch. So answers that are
+written at the same time cost little more than one, and a prompt that begins like an earlier one is not
+computed again.
 
-What to know of OpenVINO GenAI here, found by trial and in its source:
-
-* `step()` keeps the interpreter's lock. Steps are kept short (`_STEP_TOKENS`), and between two of them the
-  thread lets others run.
-* A request that makes `step()` throw makes every later step throw, and cannot be taken out. Grammars, the
-  only cause that comes from a caller, are therefore tried out first (`_Judge`). Whatever else throws ends
-  the requests in flight with an error, and the next one gets a new pipeline.
-* Its compiled-model cache is written and never read back for a paged model, so it is not used. What is slow
-  at the start is the tokenizer: made from GGUF it takes two seconds, read back from its own format 0.1.
-* Its Python package reports every import to its makers. Here it finds that its reporter is not installed.
+A step keeps the interpreter's lock, so whoever waits for text runs between two steps; the thread gives
+way there. Whatever throws ends the requests in flight with an error, and the next one gets a new pipeline.
 """
 
 import asyncio
 import atexit
-import codecs
-import hashlib
-import itertools
-import os
-import re
-import secrets
-import sys
+import contextlib
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
-from ..calls import Finish, Message, Piece, Usage, merge_runs
-from ..errors import ContextLengthError, InputError, ModelError, ModelFileError, SoTError
-from ._requantise import context_length, write_blank
-from ._store import cache_folder
+from ..calls import Finish, Piece, Usage
+from ..errors import ModelError
+from ._pipeline import Defaults, Pipeline, Request, reason, token_limit
+from ._tokens import Prefixes, Text
 from .generation import Generation
 
-_REPORTER = "openvino_telemetry"
-if _silenced := _REPORTER not in sys.modules:
-    sys.modules[_REPORTER] = None  # type: ignore[assignment]  # the import system's own sign for "not to be had"
-import openvino_genai as genai  # type: ignore[import-untyped]  # noqa: E402  it has no types, and comes after the above
-
-if _silenced:
-    del sys.modules[_REPORTER]
-
-_CACHE_GIGABYTES = 1
-"""For keys and values: 78,000 tokens of SmolLM2, enough for ten expansions of a thousand tokens seven times over."""
-_STEP_TOKENS = 512
-"""At most in one step. Longer steps compute no faster (512: 1,500 tokens/s, 256: 1,300), and let others wait."""
-_TOKENIZER_LIMIT = 8192
-"""OpenVINO's tokenizer of a GGUF file silently cuts off what is before the last so many tokens."""
-_BLOCK = 32
-"""Tokens that the prefix cache keeps together, on a CPU."""
-_REMEMBERED_BLOCKS = 512
-"""What a gigabyte holds of the largest model that one would run here. Of small ones the engine keeps more."""
-_ENDS = frozenset({b"<|im_end|>", b"<|im_start|>", b"<|endoftext|>", b"<|eot_id|>", b"<|end|>", b"</s>"})
-"""Control tokens after which no text of this answer comes. A model file names only one of them as its end."""
-
-
-class _Text:
-    """Turn token ids into text as they come: whole characters only, and nothing from a stop string on."""
-
-    def __init__(self, vocabulary: Sequence[bytes], stop: tuple[str, ...]) -> None:
-        self._vocabulary = vocabulary
-        self._stop = tuple(filter(None, stop))
-        self._decode = codecs.getincrementaldecoder("utf-8")("ignore").decode
-        self._held = ""
-        self.stopped = False
-
-    def feed(self, ids: Sequence[int]) -> str:
-        self._held += self._decode(b"".join(self._vocabulary[each] for each in ids))
-        found = [at for stop in self._stop if (at := self._held.find(stop)) >= 0]
-        self.stopped = bool(found)
-        return self._release(min(found) if found else len(self._held) - self._begun())
-
-    def flush(self) -> str:
-        return self._release(len(self._held))
-
-    def _begun(self) -> int:
-        """Tell how many characters at the end may be the beginning of a stop string."""
-        lengths = (n for stop in self._stop for n in range(1, len(stop)) if self._held.endswith(stop[:n]))
-        return max(lengths, default=0)
-
-    def _release(self, end: int) -> str:
-        text, self._held = self._held[:end], "" if self.stopped else self._held[end:]
-        return text
-
-
-class _Prefixes:
-    """What the engine's prefix cache holds, of which the engine itself tells no figure.
-
-    Kept as it keeps it: whole blocks, each known by all tokens up to its end. Where the two could differ
-    (a block filled in part, a cache larger than ours) this one knows less, so the figure is a lower bound.
-    """
-
-    def __init__(self) -> None:
-        self._blocks: OrderedDict[int, None] = OrderedDict()
-
-    def count(self, ids: Sequence[int]) -> int:
-        """Tell how many tokens at the beginning of *ids* need not be computed; the last one always is."""
-        known = sum(1 for _ in itertools.takewhile(self._blocks.__contains__, self._keys(ids)))
-        return min(known * _BLOCK, len(ids) - 1)
-
-    def remember(self, ids: Sequence[int]) -> None:
-        for key in self._keys(ids):
-            self._blocks[key] = None
-            self._blocks.move_to_end(key)
-        while len(self._blocks) > _REMEMBERED_BLOCKS:
-            self._blocks.popitem(last=False)
-
-    @staticmethod
-    def _keys(ids: Sequence[int]) -> "itertools.accumulate[int]":
-        blocks = (tuple(ids[at : at + _BLOCK]) for at in range(0, len(ids) - _BLOCK + 1, _BLOCK))
-        return itertools.accumulate((hash(block) for block in blocks), lambda before, block: hash((before, block)))
-
-
-class _Judge:
-    """Tell whether a grammar can be obeyed, before the engine sees it.
-
-    The compiler of grammars cannot be called, only run into. This is a pipeline over a blank model, for a
-    grammar to fail in: unlike `step()`, `generate()` drops its request when it throws. It is there in 0.14 s
-    and answers within a millisecond, with the compiler's own words.
-    """
-
-    def __init__(self) -> None:
-        with TemporaryDirectory() as folder:
-            blank = Path(folder, "blank.gguf")
-            write_blank(blank)
-            scheduler = genai.SchedulerConfig()
-            scheduler.num_kv_blocks = 2
-            self._pipeline = genai.ContinuousBatchingPipeline(blank, scheduler, "CPU")
-
-    def check(self, rule: Any) -> None:
-        config = genai.GenerationConfig(max_new_tokens=1, apply_chat_template=False, structured_output_config=rule)
-        try:
-            self._pipeline.generate("a", config)
-        except RuntimeError as error:
-            kind = "grammar" if rule.grammar is not None else "JSON schema"
-            raise InputError(f"the {kind} cannot be obeyed: {_reason(error)}") from error
+_GIVE_WAY = 50e-6
+"""Seconds between two steps. Without them, most text reaches its reader only after the next step (9 ms later)."""
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """One generation on its way through the engine."""
+    """One generation, from the question to its last token."""
 
     generation: Generation
     loop: asyncio.AbstractEventLoop
     pieces: "asyncio.Queue[Piece | Exception]" = field(default_factory=asyncio.Queue)
     dropped: bool = False
-    prompt: list[int] = field(default_factory=list)
-    output: list[int] = field(default_factory=list)
-    cached: int = 0
-    text: _Text = field(init=False)
-    handle: Any = None
 
     def send(self, *pieces: Piece | Exception) -> None:
         try:
@@ -167,44 +45,57 @@ class _Job:
             self.dropped = True
 
 
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A job that is in the pipeline."""
+
+    job: _Job
+    request: Request
+    text: Text
+    cached: int
+    output: list[int] = field(default_factory=list)
+
+
 class Engine:
-    """A model in this process: it writes all that is asked of it at the same time, as one batch.
+    """A model in this process: what is asked of it at the same time, it writes as one batch.
 
     It may be asked from any thread and any event loop. The model is loaded at the first question.
 
     Args:
+        path: A GGUF file.
         repetition_penalty: What a generation gets that names none. Small models repeat themselves without it.
         max_tokens: The most that a generation gets that names no bound.
     """
 
     def __init__(self, path: Path, *, repetition_penalty: float = 1.1, max_tokens: int = 1024) -> None:
-        self.path = path
         self.name = path.stem
-        self.context_length = min(context_length(path), _TOKENIZER_LIMIT)
+        self.context_length = token_limit(path)
+        """How many tokens, asked and answered, a generation may have."""
         self.peak_batch = 0
-        """The most requests that one step has worked on."""
+        """The most generations that one step has worked on."""
         self.closed = False
-        self._repetition_penalty = repetition_penalty
-        self._max_tokens = max_tokens
+        self._path = path
+        self._defaults = Defaults(repetition_penalty=repetition_penalty, max_tokens=max_tokens)
+        self._pipeline: Pipeline | None = None
+        self._prefixes = Prefixes()
         self._asked: list[_Job] = []
-        self._live: list[_Job] = []
-        self._pipeline: Any = None
-        self._judge: _Judge | None = None
-        self._ids = itertools.count()
+        self._running: list[_Running] = []
         self._wake = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name=f"engine {self.name}", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"engine of {self.name}", daemon=True)
         self._thread.start()
+        # Not left to the interpreter's end: a daemon thread that is inside a step then cannot be ended cleanly.
         atexit.register(self.close)
 
     async def generate(self, generation: Generation, /) -> AsyncGenerator[Piece, None]:
         """Yield text as it comes, then one ``Usage`` and one ``Finish``. Closing it ends the work.
 
         Without a temperature, or at 0, the likeliest token is taken each time. With one, the same seed gives
-        the same text, as long as the same is written beside it. A closing assistant message is gone on from.
+        the same text, as long as what is written beside it does not change how the sums are rounded.
+        ``Usage.cached_tokens`` is a lower bound: whole blocks of 32 tokens.
 
         Raises:
             InputError: It cannot be done as asked. Nothing else suffers.
-            ContextLengthError: It is longer than the model or its tokenizer can take.
+            ContextLengthError: It is longer than the model can take.
             ModelError: The model cannot be loaded, or failed in the middle.
         """
         job = _Job(generation, asyncio.get_running_loop())
@@ -225,7 +116,7 @@ class Engine:
             job.dropped = True
 
     def close(self) -> None:
-        """End what is in flight, the thread, and give back the memory."""
+        """End what is in flight and the thread, and give back the memory."""
         with self._wake:
             self.closed = True
             self._wake.notify()
@@ -234,5 +125,94 @@ class Engine:
         atexit.unregister(self.close)
 
     def _work(self) -> None:
-        while asked := self._wait():
-            ...
+        while self._wait():
+            try:
+                self._take_in()
+                if self._pipeline is not None and self._busy():
+                    self.peak_batch = max(self.peak_batch, self._pipeline.step())
+                    self._hand_out()
+                    time.sleep(_GIVE_WAY)
+            except Exception as error:  # noqa: BLE001  whatever it is, it must not end the thread
+                self._fail(f"the engine of {self.name!r} failed in the middle: {reason(error)}")
+        self._fail(f"the engine of {self.name!r} was closed")
+
+    def _wait(self) -> bool:
+        with self._wake:
+            self._wake.wait_for(lambda: self.closed or self._asked or self._busy())
+            return not self.closed
+
+    def _take_in(self) -> None:
+        with self._wake:
+            asked, self._asked = self._asked, []
+        for job in (job for job in asked if not job.dropped):
+            try:
+                self._running.append(self._start(job))
+            except Exception as error:  # noqa: BLE001  it belongs to whoever asked
+                job.send(error)
+        for running in self._running:
+            if running.job.dropped:
+                running.request.stop()
+        self._running = [running for running in self._running if not running.job.dropped]
+
+    def _start(self, job: _Job) -> _Running:
+        if self._pipeline is None:
+            self._pipeline, self._prefixes = Pipeline(self._path), Prefixes()
+        request = self._pipeline.ask(job.generation, self._defaults)
+        text = Text(self._pipeline.vocabulary, job.generation.stop)
+        return _Running(job, request, text, self._prefixes.count(request.prompt))
+
+    def _hand_out(self) -> None:
+        self._running = [running for running in self._running if self._goes_on(running)]
+
+    def _goes_on(self, running: _Running) -> bool:
+        ids, end = running.request.read(), running.request.end()
+        if ids and not running.output:
+            self._prefixes.remember(running.request.prompt)
+        running.output += ids
+        if shown := running.text.feed(ids):
+            running.job.send(shown)
+        if running.text.stopped:
+            running.request.stop()
+            end = "stop"
+        if end == "memory":
+            running.job.send(ModelError(f"the engine of {self.name!r} has no memory left for so many tokens at once"))
+        elif end is not None:
+            self._finish(running, end)
+        return end is None
+
+    def _finish(self, running: _Running, end: str) -> None:
+        if rest := running.text.flush():
+            running.job.send(rest)
+        prompt, output = running.request.prompt, running.output
+        running.job.send(Usage(len(prompt), len(output), running.cached), Finish(end))
+        self._prefixes.remember(prompt + output[:-1])  # the last one was chosen, and never computed with
+
+    def _fail(self, message: str) -> None:
+        with self._wake:
+            jobs = [*(running.job for running in self._running), *self._asked]
+            self._asked = []
+        for job in jobs:
+            job.send(ModelError(message))
+        for running in self._running:
+            running.request.stop()
+        with contextlib.suppress(RuntimeError):  # one more step takes them out: OpenVINO complains of what is left
+            if self._busy() and self._pipeline is not None:
+                self._pipeline.step()
+        self._running, self._pipeline = [], None
+
+    def _busy(self) -> bool:
+        return self._pipeline is not None and self._pipeline.busy()
+
+
+_engines: dict[Path, Engine] = {}
+_engines_lock = threading.Lock()
+
+
+def engine_for(path: Path) -> Engine:
+    """Tell which engine of this process runs the model in a file, and make it if there is none."""
+    path = path.resolve()
+    with _engines_lock:
+        engine = _engines.get(path)
+        if engine is None or engine.closed:
+            engine = _engines[path] = Engine(path)
+        return engine

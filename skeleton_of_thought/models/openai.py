@@ -7,8 +7,6 @@ it ends, when connections can still be closed.
 """
 
 import asyncio
-import atexit
-import contextlib
 import os
 from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -239,12 +237,3 @@ async def _keep(loop: asyncio.AbstractEventLoop, pool: DefaultAsyncHttpxClient) 
     finally:
         _pools.pop(loop, None)
         await pool.aclose()
-
-
-@atexit.register
-def _close_pools() -> None:
-    """Close the pools of loops that run for as long as the interpreter does, in threads of their own."""
-    for loop, (pool, _) in list(_pools.items()):
-        if loop.is_running():
-            with contextlib.suppress(Exception):
-                asyncio.run_coroutine_threadsafe(pool.aclose(), loop).result(timeout=1)

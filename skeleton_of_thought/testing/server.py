@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import cycle, islice, pairwise
+from itertools import cycle, islice, pairwise, takewhile
 from types import TracebackType
 from typing import Any, TypeAlias, cast
 
@@ -84,13 +84,22 @@ def _factor(slowdown: Slowdown, in_flight: int) -> float:
 @dataclass(slots=True)
 class _Load:
     in_flight: int = 0
+    seen: list[list[str]] = field(default_factory=list)
+
+    def cached(self, asked: list[str]) -> int:
+        """Tell how many words an earlier request began with too, and remember this one."""
+        shared = (takewhile(lambda pair: pair[0] == pair[1], zip(asked, other, strict=False)) for other in self.seen)
+        longest = max((sum(1 for _ in words) for words in shared), default=0)
+        self.seen.append(asked)
+        return longest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LatencyModel:
     """A `Generator` that needs ``first_token`` seconds and then ``per_token`` for each further token.
 
-    A word is a token. Times are deterministic: jitter comes from the seed and the request's text.
+    A word is a token. Times are deterministic: jitter comes from the seed and the request's text. As with a
+    prefix cache, the words that an earlier request began with too are reported as cached; they cost the same.
     """
 
     first_token: float = 0.0
@@ -111,8 +120,9 @@ class LatencyModel:
     async def generate(self, generation: Generation, /) -> AsyncGenerator[Piece, None]:
         """Say the reply, in time."""
         tokens, reason = _cut(self.reply(generation), generation)
-        task = _task(generation)
-        chance = random.Random(f"{self.seed} {task}")  # noqa: S311 -- jitter, not a secret
+        asked = (generation.prompt or " ".join(message.text for message in generation.messages)).split()
+        cached = self._load.cached(asked)
+        chance = random.Random(f"{self.seed} {asked}")  # noqa: S311 -- jitter, not a secret
         self._load.in_flight += 1
         try:
             for number, token in enumerate(tokens):
@@ -122,8 +132,7 @@ class LatencyModel:
                 yield token
         finally:
             self._load.in_flight -= 1
-        asked = generation.prompt or " ".join(message.text for message in generation.messages)
-        yield Usage(len(asked.split()), len(tokens))
+        yield Usage(len(asked), len(tokens), cached)
         yield Finish(reason)
 
 

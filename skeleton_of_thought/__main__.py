@@ -1,0 +1,7 @@
+"""``python -m skeleton_of_thought`` is ``sot``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

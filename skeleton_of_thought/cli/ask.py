@@ -1,0 +1,122 @@
+"""``sot ask`` and ``sot route``."""
+
+import argparse
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import replace
+
+from .._merge import BETWEEN_POINTS
+from ..answer import Answer, Question, heading_of
+from ..calls import LLM, Call, Piece, abilities_of
+from ..engine import SkeletonOfThought
+from ..errors import ConfigurationError, InputError, PointError
+from ..events import Finished, Routed, Text
+from . import figures
+from .output import AsEvents, AsJson, AsText, Output, can_animate
+from .settings import settings_of
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Answer a question."""
+    question = _question(arguments.question)
+    sot = SkeletonOfThought(llm=_model(arguments), **settings_of(arguments))
+    if arguments.compare:
+        _warm_up(sot)
+    answer = _answer(sot, question, _output(arguments))
+    if sys.stdout.isatty() and abilities_of(sot.llm).small:
+        figures.say("The model is very small: its text is fluent and often wrong.")
+    if sys.stdout.isatty() if arguments.figures is None else arguments.figures:
+        figures.say(figures.line(answer))
+    if arguments.compare:
+        figures.say(_compared(sot, question, answer))
+
+
+def route(arguments: argparse.Namespace) -> None:
+    """Tell whether a question would get a skeleton, and why."""
+
+    async def silent(_: Call) -> AsyncIterator[Piece]:
+        return
+        yield
+
+    with closing(SkeletonOfThought(llm=silent).stream(_question(arguments.question))) as events:
+        route = next(event.route for event in events if isinstance(event, Routed))
+    print(f"{route.kind}, by {route.by}: {route.why}")
+
+
+def _question(argument: str) -> Question:
+    try:
+        return Question(sys.stdin.read().strip() if argument == "-" else argument)
+    except UnicodeDecodeError as error:
+        raise InputError(f"standard input is no {error.encoding} text: give the question as text") from error
+
+
+def _model(arguments: argparse.Namespace) -> LLM:
+    if arguments.base_url is None and arguments.api_key_env is None:
+        # Here, because OpenVINO takes a while to load.
+        from ..models.local import LocalModel
+
+        return LocalModel(arguments.model) if arguments.model else LocalModel()
+    # Here, because the package takes half a second to load.
+    from ..models.openai import OpenAIModel
+
+    if arguments.model is None:
+        raise ConfigurationError("an endpoint may have many models: name one with --model")
+    return OpenAIModel(arguments.model, base_url=arguments.base_url, api_key=_key(arguments.api_key_env))
+
+
+def _key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    if not (key := os.environ.get(variable)):
+        raise ConfigurationError(f"the environment variable {variable!r} is empty: put the key into it")
+    return key
+
+
+def _output(arguments: argparse.Namespace) -> Output:
+    if arguments.json:
+        return AsJson()
+    if arguments.events:
+        return AsEvents()
+    if not can_animate(sys.stdout):
+        return AsText()
+    # Here, because only a terminal needs it.
+    from .view import LiveView
+
+    return LiveView()
+
+
+def _answer(sot: SkeletonOfThought, question: Question, output: Output) -> Answer:
+    """Show a run, and leave behind what is written of it."""
+    answer = None
+    try:
+        with closing(sot.stream(question)) as events:
+            for event in events:
+                output.hear(event)
+                if isinstance(event, Finished):
+                    answer = event.answer
+    except PointError as error:
+        sections = error.answer.sections
+        page = BETWEEN_POINTS.join(heading_of(section.point, sot.heading) + section.text for section in sections)
+        answer = replace(error.answer, text=page)
+        raise
+    finally:
+        output.leave(answer)
+    if answer is None:
+        raise AssertionError("a run ends with Finished or with an exception")
+    return answer
+
+
+def _warm_up(sot: SkeletonOfThought) -> None:
+    """Load the model and open the connection, so that neither of two answers pays for it."""
+    with closing(replace(sot, router="never").stream("Hello")) as events:
+        next((event for event in events if isinstance(event, Text)), None)
+
+
+def _compared(sot: SkeletonOfThought, question: Question, answer: Answer) -> str:
+    if answer.route.kind == "direct":
+        return "there is nothing to compare: the answer is a direct one"
+    with closing(replace(sot, router="never").stream(question)) as events:
+        direct = next(event.answer for event in events if isinstance(event, Finished))
+    return figures.comparison(answer, direct)

@@ -1,0 +1,34 @@
+"""``sot serve``."""
+
+import argparse
+import asyncio
+
+from ..errors import ConfigurationError
+from ..models.generation import Generation, Generator
+from ..server import serve
+from . import figures
+
+try:
+    from ..models._openvino import engine_for
+    from ..models._store import DEFAULT_MODEL, find
+except ImportError as error:
+    raise ImportError('the embedded model needs OpenVINO: pip install "skeleton-of-thought[local]"') from error
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Serve the embedded model until it is told to stop."""
+    engine = engine_for(find(arguments.model or DEFAULT_MODEL))
+    asyncio.run(_load(engine))
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+    print(f"http://{host}:{arguments.port}/v1", flush=True)
+    figures.say(f"serving {engine.name} until Ctrl-C")
+    try:
+        serve(engine, host=arguments.host, port=arguments.port)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen at {host}:{arguments.port}: {error.strerror}: see --port") from error
+
+
+async def _load(engine: Generator) -> None:
+    """Write one token, so that a model that cannot be loaded is told of now, and the first reply is not late."""
+    async for _ in engine.generate(Generation(prompt="Hello", max_tokens=1)):
+        pass  # to its end, so there is nothing to close

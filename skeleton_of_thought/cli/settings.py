@@ -1,0 +1,46 @@
+"""The settings of a run as flags: names, choices and defaults are those of ``Settings``."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from ..settings import Settings
+
+HELP: Mapping[str, str] = MappingProxyType({
+    "router": "whether the question gets a skeleton",
+    "max_points": "more points are cut",
+    "min_points": "fewer points mean a direct answer",
+    "detail": "how much is written for each point",
+    "point_max_tokens": "most tokens for each point",
+    "heading": "how the title of a point shows in the text",
+    "max_concurrency": "most model calls in flight",
+})
+"""The settings that are flags. Prompts are not: they are texts, and belong into a program."""
+
+
+def add_settings(parser: argparse._ArgumentGroup) -> None:
+    """Add a flag for each setting. One that is not given is not in the result, and keeps its default."""
+    hints, defaults = get_type_hints(Settings), Settings()
+    for name, text in HELP.items():
+        choices, default = _choices(hints[name]), getattr(defaults, name)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=str if choices else int,
+            choices=choices or None,
+            metavar=None if choices else "NUMBER",
+            default=argparse.SUPPRESS,
+            help=f"{text} (default: {'as fits --detail' if default is None else default})",
+        )
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that were given."""
+    names = [field.name for field in fields(Settings)]
+    return {name: value for name, value in vars(arguments).items() if name in names}
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    literals = [each for each in (hint, *get_args(hint)) if get_origin(each) is Literal]
+    return get_args(literals[0]) if literals else ()
