@@ -17,14 +17,17 @@ class ExpansionText:
     """
 
     def __init__(self, point: Point) -> None:
-        number, title = rf"(?:point\s*)?{point.number}[.):：、,]", re.escape(point.title)
+        number, title = point.number, re.escape(point.title)
         self._title = re.compile(
-            rf"""[\#*_"“(\s]* (?:{number}\s*)? [*_"“]* {title} [*_"”]*
-            (?: \s* (?:[:：]|[-–—]\s|\n|\Z) | [.。](?=[*_"”]*\s|\Z) | (?<=[?!？！。])\s ) [*_"”]*""",
+            rf"""[\#*_"“(\s]* (?:(?:point\s*)?{number}(?:[.):：、,]|\s*[-–—]\s)\s*)? [*_"“]* {title} [*_"”]*
+            (?: \s* (?:[:：]|[-–—]\s|\n|\Z) | \.(?=[*_"”]*(?:\s|\Z)) | 。 | (?<=[?!？！])\s ) [*_"”]*""",
             re.VERBOSE | re.IGNORECASE,
         )
         self._number = re.compile(
-            rf"[\#\s]*(?:(?P<dress>[*_]+){number}(?P=dress)|(?P<kept>[*_]*){number})\s", re.IGNORECASE
+            rf"""[\#\s]*
+            (?: (?P<dress>[*_]+)(?:{number}[.)、]|point\s*{number}[.):：、,])(?P=dress)
+              | (?P<kept>[*_]*)(?:{number}[.)、]|point\s*{number}[.):：、,]) )\s""",
+            re.VERBOSE | re.IGNORECASE,
         )
         letters = _letters(point.title)
         self._begins = (letters, f"{point.number}{letters}", f"point{point.number}{letters}")

@@ -9,11 +9,19 @@ import threading
 from collections import deque
 from types import TracebackType
 
+from .errors import ConfigurationError
+
 
 class Limit:
-    """At most *width* holders at a time, first come first served: ``async with limit: ...``."""
+    """At most *width* holders at a time, first come first served: ``async with limit: ...``.
+
+    Raises:
+        ConfigurationError: *width* is not a whole number from 1 up.
+    """
 
     def __init__(self, width: int) -> None:
+        if not isinstance(width, int) or width < 1:
+            raise ConfigurationError(f"width={width!r} cannot work: use a whole number from 1 up")
         self.width = width
         self._free = width
         self._lock = threading.Lock()

@@ -31,7 +31,13 @@ async def _drain(work: Callable[[Emit[T]], Awaitable[None]], context: Context) -
         await work(items.put_nowait)
 
     task = asyncio.create_task(main(), context=context)
-    task.add_done_callback(lambda _: items.put_nowait(None))
+
+    def end(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # retrieved: an error after the reader has left is nobody's
+        items.put_nowait(None)
+
+    task.add_done_callback(end)
     try:
         while (item := await items.get()) is not None:
             yield item
@@ -39,5 +45,3 @@ async def _drain(work: Callable[[Emit[T]], Awaitable[None]], context: Context) -
     finally:
         task.cancel()
         await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # retrieved: an error after the reader has left is nobody's

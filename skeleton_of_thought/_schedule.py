@@ -9,7 +9,8 @@ from .skeleton import Point, Skeleton
 async def write_points(skeleton: Skeleton, write: Callable[[Point], Awaitable[None]]) -> None:
     """Write all points, each once, as many at a time as *write* lets through.
 
-    The first failure cancels the others and is raised as it is, never as a group.
+    The first failure cancels the others and is raised as it is, never as a group. A call that somebody
+    else cancelled is a failure too: without it the answer would lack a point and nobody would know.
     """
     points = {point.number: point for point in skeleton.points}
     order = skeleton.order()
@@ -34,3 +35,5 @@ async def write_points(skeleton: Skeleton, write: Callable[[Point], Awaitable[No
             start_ready()
     except* Exception:  # noqa: BLE001 -- the first failure is raised as it is, without the group around it
         raise failures[0] from failures[0].__cause__
+    if order.is_active():
+        raise asyncio.CancelledError

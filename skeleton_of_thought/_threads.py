@@ -17,7 +17,6 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from contextvars import copy_context
-from functools import cache
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -27,15 +26,36 @@ _END: Any = object()
 # -- a synchronous caller borrows a loop ---------------------------------------------------------------
 
 
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="skeleton-of-thought", daemon=True).start()
-    return loop
+class _Loop:
+    """An event loop that runs for as long as the process does. It is started by the first who asks."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def get(self) -> asyncio.AbstractEventLoop:
+        with self._lock:  # two that ask at once get one loop
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._run, args=(self._loop,), name="skeleton-of-thought", daemon=True).start()
+            return self._loop
+
+    def is_running_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:  # no loop runs in this thread
+            return False
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):  # they are for the caller, who gets them too
+                loop.run_forever()
+
+
+_LOOP = _Loop()
 
 if hasattr(os, "register_at_fork"):  # a forked child has the loop, but not its thread
-    os.register_at_fork(after_in_child=_loop.cache_clear)
+    os.register_at_fork(after_in_child=_LOOP.__init__)  # type: ignore[misc]  # begin anew, whoever held the lock
 
 
 class _Job(Generic[T]):
@@ -45,13 +65,15 @@ class _Job(Generic[T]):
     done as soon as it is cancelled, while the task may still be closing its requests.)
     """
 
-    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
-        if _inside_run():
+    def __init__(self, work: Coroutine[Any, Any, T], twin: str) -> None:
+        if _LOOP.is_running_here():
             work.close()
-            raise RuntimeError("a synchronous method was called from inside a run: await its a-prefixed twin")
+            raise RuntimeError(
+                f"a synchronous method was called from inside a run, which would wait for itself: {twin}"
+            )
         self.future: Future[T] = Future()
         self._work = work
-        self._loop = _loop()
+        self._loop = _LOOP.get()
         self._loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
@@ -70,19 +92,13 @@ class _Job(Generic[T]):
         """Cancel what still runs, and wait until it has ended."""
         if not self.future.done():
             self._loop.call_soon_threadsafe(lambda: self._task.cancel())
-            wait([self.future])
-
-
-def _inside_run() -> bool:
-    try:
-        return asyncio.get_running_loop() is _loop()
-    except RuntimeError:  # no loop runs in this thread
-        return False
+            if not _LOOP.is_running_here():  # there, the collector is closing a stream that was forgotten
+                wait([self.future])
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Wait for *work* on the private loop. An interrupt cancels it and waits until it has ended."""
-    job = _Job(work)
+    job = _Job(work, f"await {work.__name__} instead")
     try:
         return job.future.result()
     finally:
@@ -98,7 +114,7 @@ def iterate(stream: AsyncGenerator[T, None]) -> Generator[T, None, None]:
             async for item in stream:
                 items.put(item)
 
-    job = _Job(drain())
+    job = _Job(drain(), "use its a-prefixed twin, such as astream, with `async for`")
     job.future.add_done_callback(lambda _: items.put(_END))
     try:
         while (item := items.get()) is not _END:

@@ -132,7 +132,7 @@ class _Board:
             seconds = perf_counter() - self._started
             counted = f", {done} done" if done else ""
             self._spinner.text = _row(f"{self._doing}{counted}  {seconds:.1f} s", "dim")
-            yield _row("\n" if rows else "")
+            yield _row("")
             yield self._spinner.render(console.get_time())
 
 

@@ -1,0 +1,56 @@
+# Each verb makes the environment it needs when it is missing. Q is the question of `make ask`.
+
+Q ?= What are the most effective ways to deal with stress?
+PYTHON ?= python3
+BIN := .venv/bin
+MODEL := .venv/.model
+
+.PHONY: ask test test-extras check docs bench demo setup help clean
+
+help:
+	@echo "make ask Q=\"...\"   answer a question with Skeleton-of-Thought on the embedded model"
+	@echo "make test          run the tests, with every extra and the embedded model"
+	@echo "make test-extras   run the tests with no extra, with each, on the wheel, and with the lowest versions"
+	@echo "make check         format, lint, types, architecture"
+	@echo "make setup         make the environment and bring the embedded model"
+
+setup: $(BIN)/.made $(MODEL)
+
+ask: $(BIN)/.asks $(MODEL)
+	@$(BIN)/sot ask "$(Q)"
+
+test: setup
+	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+
+test-extras: $(BIN)/.made
+	$(BIN)/nox
+
+check: $(BIN)/.made
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/test_architecture.py -q
+
+docs bench demo:
+	@echo "make $@ is not there yet: see CHANGELOG.md for what is" >&2; exit 2
+
+clean:
+	rm -rf .venv .nox dist .coverage
+
+# `make ask` needs the package and its engine only; `make test` what developers need besides.
+$(BIN)/.asks: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[local]"
+	@touch $@
+
+$(BIN)/.made: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	@touch $@ $(BIN)/.asks
+
+$(MODEL): | $(BIN)/.asks
+	$(BIN)/sot model pull
+	@touch $@

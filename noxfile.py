@@ -1,0 +1,68 @@
+"""The tests as users have the package: the wheel, with no extra, with each, and with the lowest versions.
+
+Every session builds the wheel, installs it with what it is about, and runs the tests from a copy, so that
+the source is out of the way.
+"""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.stop_on_first_error = True
+
+LANGCHAIN = "langchain-openai>=1.1"
+LLAMA_INDEX = "llama-index-llms-openai-like>=0.5"
+
+
+def _test(session: nox.Session, *tests: str) -> None:
+    copy = Path(session.create_tmp()) / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree("tests", copy / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy("pyproject.toml", copy)
+    session.chdir(copy)
+    session.run("pytest", "--quiet", "-p", "no:cacheprovider", *tests)
+
+
+def _install(session: nox.Session, extras: str, *more: str) -> None:
+    wheel = f".[{extras}]" if extras else "."
+    session.install("--reinstall-package", "skeleton-of-thought", wheel, *nox.project.dependency_groups(
+        nox.project.load_toml("pyproject.toml"), "test"
+    ), *more)
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """No extra at all."""
+    _install(session, "")
+    _test(session, "tests/core", "tests/test_architecture.py")
+
+
+@nox.session
+def langchain(session: nox.Session) -> None:
+    """LangChain with the newest openai."""
+    _install(session, "langchain,openai,server", LANGCHAIN, "openai>=3")
+    _test(session, "tests/langchain", "tests/models/test_openai.py", "tests/test_server.py")
+
+
+@nox.session
+def llama_index(session: nox.Session) -> None:
+    """LlamaIndex with the openai that it takes."""
+    _install(session, "llama-index,openai,server", LLAMA_INDEX)
+    _test(session, "tests/llama_index", "tests/models/test_openai.py")
+
+
+@nox.session
+def local(session: nox.Session) -> None:
+    """The embedded engine alone."""
+    _install(session, "local")
+    _test(session, "tests/models/test_local.py", "tests/models/test_store.py")
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The lowest versions that are allowed."""
+    _install(session, "langchain,llama-index,openai,server", LANGCHAIN, LLAMA_INDEX, "--resolution=lowest-direct")
+    _test(session, "tests/core", "tests/langchain", "tests/llama_index", "tests/models/test_openai.py")
