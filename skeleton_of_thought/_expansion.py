@@ -18,9 +18,10 @@ class ExpansionText:
 
     def __init__(self, point: Point) -> None:
         number, title = point.number, re.escape(point.title)
+        asked = r"|\s" if point.title.endswith(("?", "!", "？", "！")) else ""
         self._title = re.compile(
-            rf"""[\#*_"“(\s]* (?:(?:point\s*)?{number}(?:[.):：、,]|\s*[-–—]\s)\s*)? [*_"“]* {title} [*_"”]*
-            (?: \s* (?:[:：]|[-–—]\s|\n|\Z) | \.(?=[*_"”]*(?:\s|\Z)) | 。 | (?<=[?!？！])\s ) [*_"”]*""",
+            rf"""[\#*_"“(\s]* (?:(?:point\s*)?{number}(?:[.):：、,]|\s*[-–—]\s)[*_]*\s*)? [*_"“]* {title} [*_"”]*
+            (?: \s* (?:[:：]|[-–—]\s|\n|\Z) | \.(?=[*_"”]*(?:\s|\Z)) | 。 {asked} ) [*_"”]*""",
             re.VERBOSE | re.IGNORECASE,
         )
         self._number = re.compile(

@@ -10,6 +10,7 @@ bound, and its threads would hold up the end of the interpreter.
 """
 
 import asyncio
+import atexit
 import contextlib
 import os
 import queue
@@ -17,6 +18,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from contextvars import copy_context
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -26,36 +28,50 @@ _END: Any = object()
 # -- a synchronous caller borrows a loop ---------------------------------------------------------------
 
 
-class _Loop:
-    """An event loop that runs for as long as the process does. It is started by the first who asks."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def get(self) -> asyncio.AbstractEventLoop:
-        with self._lock:  # two that ask at once get one loop
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._run, args=(self._loop,), name="skeleton-of-thought", daemon=True).start()
-            return self._loop
-
-    def is_running_here(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:  # no loop runs in this thread
-            return False
-
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        while True:
-            with contextlib.suppress(SystemExit, KeyboardInterrupt):  # they are for the caller, who gets them too
-                loop.run_forever()
+_starting = threading.Lock()
+_PATIENCE = 5.0  # seconds for requests to be closed at the end of a script
 
 
-_LOOP = _Loop()
+def _loop() -> asyncio.AbstractEventLoop:
+    with _starting:  # two that ask at once get one loop
+        return _started()
 
-if hasattr(os, "register_at_fork"):  # a forked child has the loop, but not its thread
-    os.register_at_fork(after_in_child=_LOOP.__init__)  # type: ignore[misc]  # begin anew, whoever held the lock
+
+@cache
+def _started() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=_serve, args=(loop,), name="skeleton-of-thought", daemon=True).start()
+    return loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):  # for the caller, who gets it too, not for the loop
+            loop.run_forever()
+
+
+@atexit.register
+def _close() -> None:
+    """End what a script left open. Daemon threads stand still soon after, and nobody could wait for them then."""
+
+    async def end_all() -> None:
+        if tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    if _started.cache_info().currsize:
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(end_all(), _loop()).result(_PATIENCE)
+
+
+def _begin_anew() -> None:
+    _started.cache_clear()  # a forked child has the loop, but not its thread
+    _starting.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_begin_anew)
 
 
 class _Job(Generic[T]):
@@ -66,14 +82,12 @@ class _Job(Generic[T]):
     """
 
     def __init__(self, work: Coroutine[Any, Any, T], twin: str) -> None:
-        if _LOOP.is_running_here():
+        self._loop = _loop()
+        if _runs_here(self._loop):
             work.close()
-            raise RuntimeError(
-                f"a synchronous method was called from inside a run, which would wait for itself: {twin}"
-            )
+            raise RuntimeError(f"a synchronous method was called from inside a run: {twin}")
         self.future: Future[T] = Future()
         self._work = work
-        self._loop = _LOOP.get()
         self._loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
@@ -92,13 +106,20 @@ class _Job(Generic[T]):
         """Cancel what still runs, and wait until it has ended."""
         if not self.future.done():
             self._loop.call_soon_threadsafe(lambda: self._task.cancel())
-            if not _LOOP.is_running_here():  # there, the collector is closing a stream that was forgotten
+            if not _runs_here(self._loop):  # there, the garbage collector closes a stream that was forgotten
                 wait([self.future])
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:  # no loop runs in this thread
+        return False
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Wait for *work* on the private loop. An interrupt cancels it and waits until it has ended."""
-    job = _Job(work, f"await {work.__name__} instead")
+    job = _Job(work, f"await {getattr(work, '__name__', 'its a-prefixed twin')} instead")
     try:
         return job.future.result()
     finally:

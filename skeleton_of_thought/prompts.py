@@ -17,10 +17,11 @@ import re
 from dataclasses import dataclass, fields
 from typing import Final, Literal, TypeAlias
 
+from ._grammars import list_grammar, sentences_grammar
 from .answer import Question
 from .calls import Abilities, Call, Message
 from .errors import ConfigurationError
-from .skeleton import Point, Skeleton, list_grammar
+from .skeleton import Point, Skeleton
 
 Detail: TypeAlias = Literal["short", "medium", "long"]
 
@@ -35,13 +36,10 @@ POINT_MAX_TOKENS: Final[dict[Detail, int]] = {"short": 256, "medium": 512, "long
 SKELETON_MAX_TOKENS: Final = 1024
 """Ten points need about 100. The rest is for models that think aloud first."""
 
-SMALL_POINT_MAX_TOKENS: Final = 80
+SMALL_SENTENCES: Final[dict[Detail, tuple[int, int]]] = {"short": (1, 2), "medium": (4, 6), "long": (8, 12)}
+"""The same lengths for a small model, which is held to them by a grammar."""
+SMALL_POINT_MAX_TOKENS: Final[dict[Detail, int]] = {"short": 96, "medium": 192, "long": 384}
 """A small model that has said what it can goes on saying it."""
-
-SMALL_POINT_GRAMMAR: Final = r"""root ::= " " first [^\n]{30,}
-first ::= [^ \t\r\n0-9.,:;!?*#"'()\[\]{}/<>_`~+=|\\-]
-"""
-"""A sentence on one line, and never nothing."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _REQUIRED: Final[dict[str, tuple[str, ...]]] = {
@@ -115,7 +113,7 @@ class Prompts:
         messages = self._skeleton_messages(question, form)
         if start := self.skeleton_prefill(form):
             messages += (Message("assistant", start),)
-        grammar = list_grammar(form.max_points) if form.abilities.grammar else None
+        grammar = list_grammar(form.max_points, question.text) if form.abilities.grammar else None
         return Call("skeleton", messages, max_tokens=SKELETON_MAX_TOKENS, grammar=grammar, stream=form.stream)
 
     def skeleton_prefill(self, form: Form) -> str:
@@ -126,14 +124,16 @@ class Prompts:
         """Ask for the text of one point."""
         names = {"number": str(point.number), "title": point.title, "length": LENGTHS[form.detail]}
         start = (Message("assistant", _fill(self.point_start, names)),) if form.abilities.prefill else ()
+        usual = SMALL_POINT_MAX_TOKENS if form.abilities.small else POINT_MAX_TOKENS
+        max_tokens = form.point_max_tokens or usual[form.detail]
         if start and form.abilities.small:
             return Call(
                 "point",
                 self._prefix(question) + start,
                 point.number,
-                max_tokens=form.point_max_tokens or SMALL_POINT_MAX_TOKENS,
+                max_tokens=max_tokens,
                 stop=("\n",),
-                grammar=SMALL_POINT_GRAMMAR if form.abilities.grammar else None,
+                grammar=sentences_grammar(*SMALL_SENTENCES[form.detail], question.text) if form.abilities.grammar else None,
                 stream=form.stream,
             )
         task = _fill(self.point, names)
@@ -143,7 +143,6 @@ class Prompts:
             Message("user", task if start else f"{task} {self.point_unstarted}"),
             *start,
         )
-        max_tokens = form.point_max_tokens or POINT_MAX_TOKENS[form.detail]
         return Call("point", messages, point.number, max_tokens=max_tokens, stream=form.stream)
 
     def _skeleton_messages(self, question: Question, form: Form) -> tuple[Message, ...]:

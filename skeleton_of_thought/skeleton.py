@@ -92,7 +92,7 @@ def _numbered(dress: str) -> re.Pattern[str]:
 
 _HEADING = _numbered(r"\#{1,6}[ \t]*")
 _NUMBER = _numbered("")
-_BULLET = re.compile(r"(?P<indent>[ \t]*)[-*+•‣▪–][ \t]+(?=\S)")
+_BULLET = re.compile(r"(?P<indent>[ \t]*)[-*+•‣▪◦●·–—][ \t]+(?=\S)")
 _NEXT_NUMBER = re.compile(rf"(?<=[\s;；。])(?=\d{{1,2}}[.)、．]\s?\D|[(（]\d{{1,2}}[)）]|[{''.join(_CIRCLED)}])")
 _BOLD = re.compile(r"(\*\*|__)(?P<title>.+?)\1")
 _TITLE_ENDS = re.compile(r"(?<=[:：.](?:\*\*|__))|\s*(?:[-–—:：.。,，;；(（]|$)")
@@ -109,7 +109,7 @@ class SkeletonParser:
         max_points: the list is over after so many points.
 
     >>> parser = SkeletonParser()
-    >>> parser.feed("Sure!\n1. Eat well\n2. Sl")
+    >>> parser.feed("Sure!\\n1. Eat well\\n2. Sl")
     [Point(number=1, title='Eat well', after=())]
     >>> parser.feed("eep well")
     []
@@ -201,31 +201,13 @@ class SkeletonParser:
 def parse(text: str, *, max_points: int | None = None) -> tuple[Point, ...]:
     """Return the points of a whole skeleton text.
 
-    >>> [point.title for point in parse("**1. Plan ahead**\n   - buy early\n**2. Pack light**")]
+    >>> [point.title for point in parse("**1. Plan ahead**\\n   - buy early\\n**2. Pack light**")]
     ['Plan ahead', 'Pack light']
     """
     parser = SkeletonParser(max_points)
     parser.feed(text)
     parser.flush()
     return tuple(parser.points)
-
-
-def list_grammar(max_points: int) -> str:
-    """Write the GBNF of a numbered list of 3 to *max_points* points of 2 to 8 words.
-
-    For models that do not keep to a list by themselves: only a list can be written, in any script.
-    """
-    most = max(max_points, 3)
-    more = "\n".join(
-        f'more{number} ::= "\\n{number}. " title' + (f" more{number + 1}?" if number < most else "")
-        for number in range(4, most + 1)
-    )
-    return "\n".join([
-        'root ::= "1. " title "\\n2. " title "\\n3. " title' + (" more4?" if most > 3 else ""),
-        more,
-        'title ::= word (" " word){1,7}',
-        r"""word ::= [^ \t\r\n0-9.,:;!?*#"'()\[\]{}/<>_`~+=|\\-] [^ \t\r\n0-9.,:;!?*#"()\[\]{}/<>_`~+=|\\]{0,17}""",
-    ])
 
 
 def _value(marker: re.Match[str]) -> int:

@@ -406,7 +406,7 @@ def test_serving_ends_cleanly_on_interrupt():
         "from skeleton_of_thought.testing import LatencyModel\n"
         f"serve(LatencyModel(), port={port})\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)  # noqa: S603 -- ours
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     try:
         for _ in range(500):
             try:
@@ -428,7 +428,7 @@ def test_a_missing_extra_names_its_cure():
     code = "import sys; sys.modules['starlette.applications'] = None\n"
     code += "import skeleton_of_thought.testing\nimport skeleton_of_thought.server"
 
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 -- ours
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert run.stderr.rstrip().endswith('pip install "skeleton-of-thought[server]"')
     assert "line 3, in <module>" in run.stderr

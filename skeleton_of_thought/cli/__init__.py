@@ -5,6 +5,7 @@ An answer, and nothing else, goes to standard output; figures, notes and errors 
 """
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -27,7 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.command(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return failure.INTERRUPTED
+        with contextlib.suppress(OSError):  # whoever read it was interrupted too
+            sys.stdout.flush()
+        # The calls are ended. An orderly end would wait until an embedded engine that is being loaded is loaded.
+        os._exit(failure.INTERRUPTED)
     except BrokenPipeError:
         # What is still in the buffer is flushed at the end of the interpreter, and would fail again there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from .._merge import BETWEEN_POINTS
-from ..answer import Answer, Question, heading_of
+from ..answer import Answer, Heading, Question, heading_of
 from ..calls import LLM, Call, Piece, abilities_of
 from ..engine import SkeletonOfThought
 from ..errors import ConfigurationError, InputError, PointError
@@ -25,10 +25,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.compare:
         _warm_up(sot)
     answer = _answer(sot, question, _output(arguments))
-    if sys.stdout.isatty() and abilities_of(sot.llm).small:
+    watched = sys.stdout.isatty()
+    if watched if arguments.figures is None else arguments.figures:
+        figures.say(f"\n{figures.line(answer)}" if watched else figures.line(answer))
+    if watched and abilities_of(sot.llm).small:
         figures.say("The model is very small: its text is fluent and often wrong.")
-    if sys.stdout.isatty() if arguments.figures is None else arguments.figures:
-        figures.say(figures.line(answer))
     if arguments.compare:
         figures.say(_compared(sot, question, answer))
 
@@ -97,9 +98,7 @@ def _answer(sot: SkeletonOfThought, question: Question, output: Output) -> Answe
                 if isinstance(event, Finished):
                     answer = event.answer
     except PointError as error:
-        sections = error.answer.sections
-        page = BETWEEN_POINTS.join(heading_of(section.point, sot.heading) + section.text for section in sections)
-        answer = replace(error.answer, text=page)
+        answer = replace(error.answer, text=_written(error.answer, sot.heading))
         raise
     finally:
         output.leave(answer)
@@ -108,15 +107,22 @@ def _answer(sot: SkeletonOfThought, question: Question, output: Output) -> Answe
     return answer
 
 
+def _written(answer: Answer, heading: Heading) -> str:
+    """Put together all that was written, also what still had to wait for its turn to be shown."""
+    last = max((number for number, section in enumerate(answer.sections, 1) if section.text), default=0)
+    return BETWEEN_POINTS.join(heading_of(each.point, heading) + each.text for each in answer.sections[:last])
+
+
 def _warm_up(sot: SkeletonOfThought) -> None:
     """Load the model and open the connection, so that neither of two answers pays for it."""
-    with closing(replace(sot, router="never").stream("Hello")) as events:
+    with figures.waiting("warming up the model"), closing(replace(sot, router="never").stream("Hello")) as events:
         next((event for event in events if isinstance(event, Text)), None)
 
 
 def _compared(sot: SkeletonOfThought, question: Question, answer: Answer) -> str:
     if answer.route.kind == "direct":
         return "there is nothing to compare: the answer is a direct one"
-    with closing(replace(sot, router="never").stream(question)) as events:
+    direct_only = replace(sot, router="never")
+    with figures.waiting("answering directly, to compare"), closing(direct_only.stream(question)) as events:
         direct = next(event.answer for event in events if isinstance(event, Finished))
     return figures.comparison(answer, direct)

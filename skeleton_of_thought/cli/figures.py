@@ -1,5 +1,7 @@
 """What an answer cost, in words."""
 
+from contextlib import AbstractContextManager
+
 from ..answer import Answer
 from ..calls import Usage
 
@@ -11,6 +13,14 @@ def say(text: str) -> None:
 
     console = Console(stderr=True)
     console.print(text, style="dim", markup=False, highlight=False, soft_wrap=not console.is_terminal)
+
+
+def waiting(text: str) -> AbstractContextManager[object]:
+    """Show on standard error, if it is a terminal, what is being waited for."""
+    # Here, because an answer that is piped needs none of it.
+    from rich.console import Console
+
+    return Console(stderr=True).status(f"[dim]{text}")
 
 
 def line(answer: Answer) -> str:
@@ -29,10 +39,10 @@ def line(answer: Answer) -> str:
 
 def comparison(answer: Answer, direct: Answer) -> str:
     """Set *answer* beside the *direct* one, and say how far they can be compared."""
-    rows = [("", "time", "first text", "tokens in", "tokens out"), _row("skeleton", answer), _row("direct", direct)]
-    table = "\n".join(f"{name:<10}" + "".join(f"{cell:>12}" for cell in cells) for name, *cells in rows)
+    rows = [("", "time", "first text", "tokens in", "tokens out"), _row("SoT", answer), _row("direct", direct)]
+    table = "\n".join(f"{name:<6}" + "".join(f"{cell:>12}" for cell in cells) for name, *cells in rows)
     ratio = direct.timings.total / answer.timings.total
-    return f"{table}\n{ratio:.2f}x as fast as the direct answer; {_per_length(answer, direct, ratio)}"
+    return f"{table}\n{ratio:.2f}x as fast. {_per_length(answer, direct, ratio)}"
 
 
 def _row(name: str, answer: Answer) -> tuple[str, ...]:
@@ -44,13 +54,11 @@ def _row(name: str, answer: Answer) -> tuple[str, ...]:
 def _per_length(answer: Answer, direct: Answer, ratio: float) -> str:
     length, direct_length, unit = _lengths(answer, direct)
     if not length or not direct_length:
-        return "one of them is empty"
+        return "One of the two is empty."
     if length == direct_length:
-        return f"both have {length} {unit}"
-    return (
-        f"{ratio * length / direct_length:.2f}x {unit.removesuffix('s')} for {unit.removesuffix('s')}, "
-        f"as their lengths differ: {length} and {direct_length} {unit}"
-    )
+        return f"Both have {length} {unit}."
+    fair = f"{unit[:-1]} for {unit[:-1]} {ratio * length / direct_length:.2f}x"
+    return f"But the lengths differ, {length} and {direct_length} {unit}: {fair}."
 
 
 def _lengths(answer: Answer, direct: Answer) -> tuple[int, int, str]:

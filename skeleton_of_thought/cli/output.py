@@ -2,9 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
-from typing import Protocol, TextIO
+from dataclasses import fields
+from typing import Any, Protocol, TextIO
 
 from ..answer import Answer
 from ..events import Event, Text
@@ -37,9 +36,9 @@ class AsText:
 
     def leave(self, answer: Answer | None) -> None:
         """Print what has not been shown, and end the line."""
-        text = answer.text if answer else self._shown
-        if text:
-            print(text.removeprefix(self._shown), end="" if text.endswith("\n") else "\n")
+        rest = answer.text[len(self._shown) :] if answer else ""
+        if text := self._shown + rest:
+            print(rest, end="" if text.endswith("\n") else "\n")
 
 
 class AsJson:
@@ -71,11 +70,10 @@ def can_animate(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:
+    """Stand in for what JSON does not know: in an event, values of this package and exceptions."""
     return failure.line(value) if isinstance(value, Exception) else _values(value)
 
 
-def _values(value: object) -> Mapping[str, object]:
-    if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    return dict(value) if isinstance(value, Mapping) else {}
+def _values(value: Any) -> dict[str, object]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}

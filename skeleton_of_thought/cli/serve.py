@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 
 from ..errors import ConfigurationError
 from ..models.generation import Generation, Generator
@@ -18,14 +19,16 @@ except ImportError as error:
 def run(arguments: argparse.Namespace) -> None:
     """Serve the embedded model until it is told to stop."""
     engine = engine_for(find(arguments.model or DEFAULT_MODEL))
+    figures.say(f"serving {engine.name} until Ctrl-C")
     asyncio.run(_load(engine))
     host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     print(f"http://{host}:{arguments.port}/v1", flush=True)
-    figures.say(f"serving {engine.name} until Ctrl-C")
     try:
         serve(engine, host=arguments.host, port=arguments.port)
     except OSError as error:
-        raise ConfigurationError(f"cannot listen at {host}:{arguments.port}: {error.strerror}: see --port") from error
+        raise ConfigurationError(
+            f"cannot listen at {host}:{arguments.port}: {os.strerror(error.errno or 0)}: see --port"
+        ) from error
 
 
 async def _load(engine: Generator) -> None:

@@ -34,6 +34,7 @@ class LiveView:
         self._live = Live(self._board, console=console, refresh_per_second=_FRAMES_PER_SECOND, transient=True)
         self._page = WordWrap(console.width)
         self._direct = False
+        self._begun = False
         self._live.start()
 
     def hear(self, event: Event) -> None:
@@ -43,7 +44,8 @@ class LiveView:
             self._direct = event.route.kind == "direct"
         if isinstance(event, Text) and self._direct:
             self._live.stop()
-            self._print(self._page.feed(event.text))
+            self._begun = True
+            print(self._page.feed(event.text), end="", flush=True)
 
     def leave(self, answer: Answer | None) -> None:
         """Replace the board by the answer. When the run broke off without one, the board stays as it was."""
@@ -52,10 +54,9 @@ class LiveView:
             self._live.transient = False
         self._live.stop()
         rest = answer.text if answer and not self._direct else ""
-        self._print(self._page.feed(rest) + self._page.flush() + "\n")
-
-    def _print(self, text: str) -> None:
-        print(text, end="", flush=True)
+        text = self._page.feed(rest) + self._page.flush()
+        if text or self._begun:
+            print(text, flush=True)
 
 
 @dataclass(slots=True)
@@ -132,7 +133,8 @@ class _Board:
             seconds = perf_counter() - self._started
             counted = f", {done} done" if done else ""
             self._spinner.text = _row(f"{self._doing}{counted}  {seconds:.1f} s", "dim")
-            yield _row("")
+            if rows:
+                yield _row("")
             yield self._spinner.render(console.get_time())
 
 

@@ -1,0 +1,1 @@
+"""Doors to real models: any OpenAI-compatible endpoint, and the embedded engine."""

@@ -89,9 +89,10 @@ class Engine:
     async def generate(self, generation: Generation, /) -> AsyncGenerator[Piece, None]:
         """Yield text as it comes, then one ``Usage`` and one ``Finish``. Closing it ends the work.
 
-        Without a temperature, or at 0, the likeliest token is taken each time. With one, the same seed gives
-        the same text, as long as what is written beside it does not change how the sums are rounded.
-        ``Usage.cached_tokens`` is a lower bound: whole blocks of 32 tokens.
+        Without a temperature, or at 0, the likeliest token is taken each time; with one, a seed chooses. Both
+        give the same text again on an engine that does the same beside it. What it does beside it, and what
+        of the prompt it remembers, changes how sums are rounded, and now and then a word.
+        ``Usage.cached_tokens`` is a lower bound, in whole blocks of 32 tokens.
 
         Raises:
             InputError: It cannot be done as asked. Nothing else suffers.
@@ -128,17 +129,14 @@ class Engine:
         while self._wait():
             try:
                 self._take_in()
-                if self._pipeline is not None and self._busy():
-                    self.peak_batch = max(self.peak_batch, self._pipeline.step())
-                    self._hand_out()
-                    time.sleep(_GIVE_WAY)
+                self._go_on()
             except Exception as error:  # noqa: BLE001  whatever it is, it must not end the thread
-                self._fail(f"the engine of {self.name!r} failed in the middle: {reason(error)}")
+                self._fail(f"the engine of {self.name!r} failed in the middle: {reason(error)}", error)
         self._fail(f"the engine of {self.name!r} was closed")
 
     def _wait(self) -> bool:
         with self._wake:
-            self._wake.wait_for(lambda: self.closed or self._asked or self._busy())
+            self._wake.wait_for(lambda: self.closed or self._asked or (self._pipeline and self._pipeline.busy()))
             return not self.closed
 
     def _take_in(self) -> None:
@@ -161,10 +159,15 @@ class Engine:
         text = Text(self._pipeline.vocabulary, job.generation.stop)
         return _Running(job, request, text, self._prefixes.count(request.prompt))
 
-    def _hand_out(self) -> None:
-        self._running = [running for running in self._running if self._goes_on(running)]
+    def _go_on(self) -> None:
+        if self._pipeline is None or not self._pipeline.busy():
+            return
+        self.peak_batch = max(self.peak_batch, self._pipeline.step())
+        self._running = [running for running in self._running if self._hand_out(running)]
+        time.sleep(_GIVE_WAY)
 
-    def _goes_on(self, running: _Running) -> bool:
+    def _hand_out(self, running: _Running) -> bool:
+        """Send what came for one of them, and tell whether it goes on."""
         ids, end = running.request.read(), running.request.end()
         if ids and not running.output:
             self._prefixes.remember(running.request.prompt)
@@ -187,21 +190,19 @@ class Engine:
         running.job.send(Usage(len(prompt), len(output), running.cached), Finish(end))
         self._prefixes.remember(prompt + output[:-1])  # the last one was chosen, and never computed with
 
-    def _fail(self, message: str) -> None:
+    def _fail(self, message: str, cause: Exception | None = None) -> None:
         with self._wake:
-            jobs = [*(running.job for running in self._running), *self._asked]
-            self._asked = []
+            jobs, self._asked = [*(running.job for running in self._running), *self._asked], []
         for job in jobs:
-            job.send(ModelError(message))
+            failure = ModelError(message)
+            failure.__cause__ = cause
+            job.send(failure)
         for running in self._running:
             running.request.stop()
-        with contextlib.suppress(RuntimeError):  # one more step takes them out: OpenVINO complains of what is left
-            if self._busy() and self._pipeline is not None:
-                self._pipeline.step()
-        self._running, self._pipeline = [], None
-
-    def _busy(self) -> bool:
-        return self._pipeline is not None and self._pipeline.busy()
+        self._running = []
+        with contextlib.suppress(RuntimeError):
+            self._go_on()  # one more step takes them out; OpenVINO complains of what is still there at the end
+        self._pipeline = None
 
 
 _engines: dict[Path, Engine] = {}

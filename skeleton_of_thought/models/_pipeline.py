@@ -41,11 +41,13 @@ _TOKENIZER_LIMIT = 8192
 _CACHE_GIGABYTES = 1
 """For keys and values: 78,000 tokens of SmolLM2. It is taken as it fills."""
 _STEP_TOKENS = 512
-"""At most in one step, so also the widest batch. Longer steps compute no faster (256: 1,300 tokens/s; 512 and 2,048:
-1,500), and `step()` keeps the interpreter's lock: all others wait for it."""
+"""At most in one step, so also the widest batch: `max_num_seqs` plays no part where prompts are read in pieces. Longer
+steps compute no faster (256: 1,300 tokens/s; 512 and 2,048: 1,500), and all others wait for a step: it keeps the
+interpreter's lock."""
 _ENDS = frozenset({b"<|im_end|>", b"<|im_start|>", b"<|endoftext|>", b"<|eot_id|>", b"<|end|>", b"</s>"})
 """Control tokens after which no text of this answer comes. A model file names only one of them as its end."""
-
+_FAULTS = (IndexError, RuntimeError, ValueError)
+"""What OpenVINO throws, without a system, at what it cannot do."""
 
 End: TypeAlias = Literal["stop", "length", "memory"]
 """Why a request is over: it was done, at its bound, or too large for the cache of keys and values."""
@@ -105,7 +107,7 @@ class Pipeline:
         try:
             self._tokenizer = _tokenizer(path)
             self._batch = genai.ContinuousBatchingPipeline(path, self._tokenizer, scheduler, "CPU")
-        except RuntimeError as error:
+        except _FAULTS as error:
             raise ModelFileError(f"{path} cannot be loaded: {reason(error)}") from error
         self.vocabulary, self._ends = _vocabulary(self._tokenizer)
         self._limit = token_limit(path)
@@ -193,10 +195,10 @@ def reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _blaming(what: str) -> Iterator[None]:
-    """Take an exception for the fault of what was given: our own check raises ValueErrors, OpenVINO RuntimeErrors."""
+    """Take an exception for the fault of what was given."""
     try:
         yield
-    except (RuntimeError, ValueError) as error:
+    except _FAULTS as error:
         raise InputError(f"{what}: {reason(error)}") from error
 
 

@@ -31,10 +31,9 @@ class Text:
         if self.stopped:
             return ""
         self._held += self._decode(b"".join(self._vocabulary[each] for each in ids))
-        found = [at for stop in self._stop if (at := self._held.find(stop)) >= 0]
-        if found:
+        if found := [(at + len(stop), at) for stop in self._stop if (at := self._held.find(stop)) >= 0]:
             self.stopped = True
-            return self._held[: min(found)]
+            return self._held[: min(found)[1]]  # of the one that was complete first, however the tokens were cut
         return self._release(len(self._held) - self._begun())
 
     def flush(self) -> str:

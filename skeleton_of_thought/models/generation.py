@@ -1,6 +1,6 @@
 """One text to generate, as an OpenAI-compatible endpoint understands it, and what can generate it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,10 +34,12 @@ class Generation:
 class Generator(Protocol):
     """Anything that generates text: the embedded engine, or a fake one that only takes its time."""
 
-    name: str
-    """The model's name, as ``/v1/models`` tells it."""
+    @property
+    def name(self) -> str:
+        """The model's name, as ``/v1/models`` tells it."""
+        ...
 
-    def generate(self, generation: Generation, /) -> AsyncIterator[Piece]:
+    def generate(self, generation: Generation, /) -> AsyncGenerator[Piece, None]:
         """Yield text as it comes, then one ``Usage`` and one ``Finish``. Closing it ends the work.
 
         Raises `InputError` when the generation cannot be done as asked.

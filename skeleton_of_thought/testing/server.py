@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import cycle, islice, pairwise, takewhile
+from itertools import cycle, islice, pairwise
 from types import TracebackType
 from typing import Any, TypeAlias, cast
 
@@ -84,14 +84,16 @@ def _factor(slowdown: Slowdown, in_flight: int) -> float:
 @dataclass(slots=True)
 class _Load:
     in_flight: int = 0
-    seen: list[list[str]] = field(default_factory=list)
+    seen: dict[str, Any] = field(default_factory=dict)
+    """A tree of words: what has been asked so far."""
 
     def cached(self, asked: list[str]) -> int:
         """Tell how many words an earlier request began with too, and remember this one."""
-        shared = (takewhile(lambda pair: pair[0] == pair[1], zip(asked, other, strict=False)) for other in self.seen)
-        longest = max((sum(1 for _ in words) for words in shared), default=0)
-        self.seen.append(asked)
-        return longest
+        here, shared = self.seen, 0
+        for number, word in enumerate(asked):
+            shared += number == shared and word in here
+            here = here.setdefault(word, {})
+        return shared
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -188,12 +190,16 @@ class LatencyServer:
     ) -> None:
         self._stack.close()
 
-    def wait_until_idle(self, *, timeout: float = 10.0) -> None:
-        """Wait until nothing is in flight any more; what is, after *timeout* seconds, is an error."""
+    def wait_until_idle(self) -> None:
+        """Wait until nothing is in flight any more."""
+        self.wait_until(0)
+
+    def wait_until(self, in_flight: int, *, timeout: float = 10.0) -> None:
+        """Wait until so many requests are in flight; a `TimeoutError` after *timeout* seconds."""
         deadline = time.monotonic() + timeout
-        while self.in_flight:
+        while self.in_flight != in_flight:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.in_flight} requests are still in flight")
+                raise TimeoutError(f"{self.in_flight} requests are in flight, not {in_flight}")
             time.sleep(0.002)
 
     def _logged(self, app: _App) -> _App:

@@ -1,5 +1,4 @@
 import asyncio
-import gc
 import subprocess
 import sys
 import threading
@@ -181,7 +180,7 @@ def test_the_limit_has_the_name_that_the_endpoint_takes(host, name):
 @pytest.mark.usefixtures("no_key")
 def test_a_missing_key_names_both_cures():
     """The error comes when the model is made, not with its first call."""
-    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY.* api_key"):
+    with pytest.raises(ConfigurationError, match=r"OPENAI_API_KEY.* api_key"):
         OpenAIModel("m")
 
 
@@ -227,9 +226,9 @@ def test_abilities_are_those_that_were_configured():
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_failure_is_the_openai_packages(stream):
     """Its class tells what happened, and its response when to come back."""
-    with LatencyServer(LatencyModel(capacity=0, retry_after=7)) as server:
-        with pytest.raises(openai.RateLimitError) as raised:
-            ask(server, replace(CALL, stream=stream), max_retries=0)
+    model = LatencyModel(capacity=0, retry_after=7)
+    with LatencyServer(model) as server, pytest.raises(openai.RateLimitError) as raised:
+        ask(server, replace(CALL, stream=stream), max_retries=0)
 
     assert raised.value.response.headers["retry-after"] == "7"
     assert len(server.requests) == 1
@@ -287,8 +286,7 @@ def test_cancelling_ends_the_request(slow, stream):
     async def cancel():
         model = OpenAIModel("m", base_url=slow.base_url)
         tasks = [asyncio.create_task(collect(model(replace(CALL, stream=stream)))) for _ in range(3)]
-        while slow.in_flight < 3:
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(slow.wait_until, 3)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -379,7 +377,9 @@ def test_a_synchronous_client_works_from_any_loop(server, stream):
         assert "".join(piece for piece in pieces if isinstance(piece, str)) == "Go to bed early."
         assert isinstance(pieces[-2], Usage)
         assert pieces[-1] == Finish("stop")
-    assert set(threading.enumerate()) == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
 
 
 def test_closing_the_stream_of_a_synchronous_client_ends_the_request(slow):
@@ -414,10 +414,3 @@ def test_a_missing_extra_names_its_cure():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert run.stderr.rstrip().endswith('pip install "skeleton-of-thought[openai]"')
-
-
-def test_nothing_is_left_for_the_garbage_collector(server):
-    """What a call opened is closed when it returns, so a collection finds nothing to complain about."""
-    ask(server)
-
-    assert gc.collect() >= 0
