@@ -19,7 +19,7 @@ _docstrings = Sybil(
 )
 _pages = Sybil(
     parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS), SkipParser()],
-    patterns=["README.md", "docs/**/*.md"],
+    patterns=["README.md", "docs/*.md", "docs/**/*.md"],
 )
 
 pytest_collect_file = (_docstrings + _pages).pytest()

@@ -2,8 +2,8 @@
 
 A model of 135M parameters writes a list for 3 of 10 questions, and for all of them when nothing else can be
 written. The form is that of the paper: a numbered list of short points, then whole sentences for each, both in
-the script of the question. A sentence has no digits, or small models write lists in lists and figures that are
-not so. It has no greatest length: bounds of that kind make a grammar slow, and the token limit is one.
+the script of the question. Sentences are counted, not measured: a greatest length makes a grammar slow, and the
+token limit is one. Words are measured, or small models glue them into one that never ends.
 """
 
 import re
@@ -22,9 +22,11 @@ _SCRIPTS: Final = {
 }
 """Letters that may begin a sentence, and all letters of the script but A to z."""
 
+_WITHOUT_BLANKS: Final = ("ก-ฮ", "ぁ-ヿ㐀-鿿")
+
 # In a class plain signs come first: the engine loses those that follow others.
 _WORD = r"[A-Za-z'\-{letters}’]"
-_SENTENCE = r"[A-Za-z\- ,;:'()%&/{letters}’“”–—，、；：（）《》]"
+_SENTENCE = r"[A-Za-z0-9\-,;:'()%&/{letters}’“”–—，、；：（）《》]"
 
 
 def list_grammar(max_points: int, question: str) -> str:
@@ -39,17 +41,19 @@ def list_grammar(max_points: int, question: str) -> str:
         'root ::= "1. " title "\\n2. " title "\\n3. " title' + (" more4?" if most > 3 else ""),
         *more,
         'title ::= first (" " word){1,7}',
-        f"first ::= [{first}] {_WORD.format(letters=letters)}{{0,24}}",
-        f"word ::= [A-Za-z{letters}] {_WORD.format(letters=letters)}{{0,24}}",
+        f"first ::= [{first}] {_WORD.format(letters=letters)}{{0,15}}",
+        f"word ::= [A-Za-z{letters}] {_WORD.format(letters=letters)}{{0,15}}",
     ])
 
 
 def sentences_grammar(least: int, most: int, question: str) -> str:
     """Allow *least* to *most* sentences on one line, in the script of *question*, the first after a blank."""
     first, letters = _script_of(question)
+    signs = _SENTENCE.format(letters=letters)
+    words = f"{signs}{{12,}}" if first in _WITHOUT_BLANKS else f'{signs}{{0,15}} (" " {signs}{{1,16}}){{3,}}'
     return "\n".join([
         f'root ::= " " sentence (" " sentence){{{least - 1},{most - 1}}}',
-        f"sentence ::= [{first}] {_SENTENCE.format(letters=letters)}{{12,}} [.!?。！？]",
+        f"sentence ::= [{first}] {words} [.!?。！？]",
     ])
 
 

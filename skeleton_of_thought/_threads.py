@@ -14,6 +14,7 @@ import atexit
 import contextlib
 import os
 import queue
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import CancelledError, Future, wait
@@ -104,7 +105,7 @@ class _Job(Generic[T]):
 
     def end(self) -> None:
         """Cancel what still runs, and wait until it has ended."""
-        if not self.future.done():
+        if not self.future.done() and not sys.is_finalizing():  # then the loop's thread stands still for ever
             self._loop.call_soon_threadsafe(lambda: self._task.cancel())
             if not _runs_here(self._loop):  # there, the garbage collector closes a stream that was forgotten
                 wait([self.future])

@@ -180,7 +180,10 @@ class _Run:
         self._say(page.open())
         try:
             await write_points(skeleton, lambda point: self._write_point(skeleton, point, page))
-        except PointError as error:
+        except PointError as error:  # the first, where several failed at once
+            failed = next(point for point in skeleton.points if point.number == error.number)
+            assert isinstance(error.__cause__, Exception)  # as `_write_point` raises it
+            self._emit(PointFailed(failed, error.__cause__))
             error.answer = self._answer()
             raise
 
@@ -198,7 +201,6 @@ class _Run:
         try:
             heard = await self._hear(llm, call, lambda text: show(cleaned.feed(text)))
         except Exception as error:
-            self._emit(PointFailed(point, error))
             raise PointError(point.number, point.title) from error
         show(cleaned.flush())
         section = Section(point, "".join(pieces), heard.seconds, heard.finish, heard.usage)

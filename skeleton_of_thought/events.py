@@ -52,10 +52,11 @@ class PointDone:
 
 @dataclass(frozen=True, slots=True)
 class PointFailed:
-    """A point could not be written."""
+    """A point could not be written: the first, where several fail at once."""
 
     point: Point
     error: Exception
+    """The model's own."""
 
 
 @dataclass(frozen=True, slots=True)

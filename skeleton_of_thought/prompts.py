@@ -36,6 +36,8 @@ POINT_MAX_TOKENS: Final[dict[Detail, int]] = {"short": 256, "medium": 512, "long
 SKELETON_MAX_TOKENS: Final = 1024
 """Ten points need about 100. The rest is for models that think aloud first."""
 
+SMALL_SKELETON_MAX_TOKENS: Final = 256
+
 SMALL_SENTENCES: Final[dict[Detail, tuple[int, int]]] = {"short": (1, 2), "medium": (4, 6), "long": (8, 12)}
 """The same lengths for a small model, which is held to them by a grammar."""
 SMALL_POINT_MAX_TOKENS: Final[dict[Detail, int]] = {"short": 96, "medium": 192, "long": 384}
@@ -114,7 +116,8 @@ class Prompts:
         if start := self.skeleton_prefill(form):
             messages += (Message("assistant", start),)
         grammar = list_grammar(form.max_points, question.text) if form.abilities.grammar else None
-        return Call("skeleton", messages, max_tokens=SKELETON_MAX_TOKENS, grammar=grammar, stream=form.stream)
+        max_tokens = SMALL_SKELETON_MAX_TOKENS if form.abilities.small else SKELETON_MAX_TOKENS
+        return Call("skeleton", messages, max_tokens=max_tokens, grammar=grammar, stream=form.stream)
 
     def skeleton_prefill(self, form: Form) -> str:
         """Tell what of the skeleton is given to the model, and so is not in its text."""
@@ -127,13 +130,15 @@ class Prompts:
         usual = SMALL_POINT_MAX_TOKENS if form.abilities.small else POINT_MAX_TOKENS
         max_tokens = form.point_max_tokens or usual[form.detail]
         if start and form.abilities.small:
+            least, most = SMALL_SENTENCES[form.detail]
+            grammar = sentences_grammar(least, most, question.text) if form.abilities.grammar else None
             return Call(
                 "point",
                 self._prefix(question) + start,
                 point.number,
                 max_tokens=max_tokens,
                 stop=("\n",),
-                grammar=sentences_grammar(*SMALL_SENTENCES[form.detail], question.text) if form.abilities.grammar else None,
+                grammar=grammar,
                 stream=form.stream,
             )
         task = _fill(self.point, names)

@@ -21,13 +21,11 @@ def run(arguments: argparse.Namespace) -> None:
     engine = engine_for(find(arguments.model or DEFAULT_MODEL))
     figures.say(f"serving {engine.name} until Ctrl-C")
     asyncio.run(_load(engine))
-    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-    print(f"http://{host}:{arguments.port}/v1", flush=True)
     try:
-        serve(engine, host=arguments.host, port=arguments.port)
+        serve(engine, host=arguments.host, port=arguments.port, ready=lambda at: print(at.base_url, flush=True))
     except OSError as error:
         raise ConfigurationError(
-            f"cannot listen at {host}:{arguments.port}: {os.strerror(error.errno or 0)}: see --port"
+            f"cannot listen at {arguments.host}:{arguments.port}: {os.strerror(error.errno or 0)}: see --port"
         ) from error
 
 

@@ -51,13 +51,13 @@ class OpenAIModel:
     An asynchronous client belongs to the loop that it was first used on. A synchronous one may be used
     from anywhere: each call gets a thread.
     """
-    prefill: bool = False
-    """The endpoint goes on from a closing assistant message: vLLM, SGLang, llama.cpp do, OpenAI does not."""
-    grammar: bool = False
-    """The endpoint takes a GBNF ``grammar`` in the body: llama.cpp does, and this package's own server."""
+    abilities: Abilities = Abilities()
+    """What the endpoint can do beyond plain chat, which it does not tell. ``prefill``: vLLM, SGLang, llama.cpp and
+    this package's own server go on from a closing assistant message, OpenAI does not. ``grammar``: llama.cpp and
+    this package's own server take GBNF as ``grammar`` in the body."""
     temperature: float | None = None
     extra_body: Mapping[str, object] | None = None
-    """Further parameters of the body; they win over those that ``prefill`` sets."""
+    """Further parameters of the body; they win over those that a prefill sets."""
     timeout: float | None = None
     """Seconds, as the ``openai`` package understands them; its default is 600."""
     max_retries: int | None = None
@@ -80,11 +80,6 @@ class OpenAIModel:
             raise ConfigurationError(
                 "there is no API key: set OPENAI_API_KEY, or give api_key, or the base_url of an endpoint without keys"
             )
-
-    @property
-    def abilities(self) -> Abilities:
-        """What the endpoint can do beyond plain chat, as it was configured."""
-        return Abilities(prefill=self.prefill, grammar=self.grammar)
 
     def __call__(self, call: Call, /) -> AsyncGenerator[Piece, None]:
         """Send *call*. Closing the stream closes the HTTP response at once."""
@@ -131,7 +126,7 @@ class OpenAIModel:
 
     def _prefill(self, call: Call) -> str:
         messages = merge_runs(call.messages)
-        return messages[-1].text if self.prefill and messages and messages[-1].role == "assistant" else ""
+        return messages[-1].text if self.abilities.prefill and messages and messages[-1].role == "assistant" else ""
 
     def _request(self, client: AsyncOpenAI | OpenAI, call: Call) -> dict[str, Any]:
         request: dict[str, Any] = {
@@ -145,7 +140,7 @@ class OpenAIModel:
         if self.temperature is not None:
             request["temperature"] = self.temperature
         extra = {**(_CONTINUE if self._prefill(call) else {}), **(self.extra_body or {})}
-        if self.grammar and call.grammar is not None:
+        if self.abilities.grammar and call.grammar is not None:
             extra["grammar"] = call.grammar
         return {**request, "extra_body": extra} if extra else request
 

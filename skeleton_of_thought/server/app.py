@@ -228,9 +228,19 @@ class Running:
         return f"{self.url}/v1"
 
 
-def serve(generator: Generator, *, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve *generator* until the process is told to stop: by Ctrl-C, which is no error, or by a signal."""
+def serve(
+    generator: Generator,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    ready: Callable[[Running], None] = lambda _: None,
+) -> None:
+    """Serve *generator* until the process is told to stop: by Ctrl-C, which is no error, or by a signal.
+
+    Port 0 is any free one. *ready* is told where, as soon as requests are taken.
+    """
     with _listener(host, port) as listener, contextlib.suppress(KeyboardInterrupt):
+        ready(_address(listener))
         _Server(application(generator)).run([listener])
 
 
@@ -245,10 +255,9 @@ def running(target: Generator | ASGIApp, *, port: int = 0) -> Iterator[Running]:
     with _listener("127.0.0.1", port) as listener:
         server = _Server(app)
         thread = threading.Thread(target=server.run, args=([listener],), name="sot-server", daemon=True)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         thread.start()
         try:
-            yield Running(url)
+            yield _address(listener)
         finally:
             server.should_exit = True
             thread.join()
@@ -256,6 +265,11 @@ def running(target: Generator | ASGIApp, *, port: int = 0) -> Iterator[Running]:
 
 def _listener(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+
+
+def _address(listener: socket.socket) -> Running:
+    host, port, *_ = listener.getsockname()
+    return Running(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
 
 class _Server(uvicorn.Server):

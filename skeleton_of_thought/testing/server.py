@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import cycle, islice, pairwise
 from types import TracebackType
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from ..calls import Finish, Piece, Usage
-from ..models.generation import Generation, Generator
+from ..models.generation import Generation
 
 ReplyFunction: TypeAlias = Callable[[Generation], str]
 
@@ -181,7 +181,7 @@ class LatencyServer:
         # Here, because only a server that is started needs the extra.
         from ..server import application, running
 
-        app = application(cast("Generator", self.model))  # frozen, and the protocol's ``name`` can be set
+        app = application(self.model)
         self.base_url = self._stack.enter_context(running(self._logged(app))).base_url
         return self
 

@@ -427,8 +427,8 @@ def test_a_missing_extra_names_the_cure():
 
 
 def test_a_door_says_what_it_can():
-    """It goes on from a closing message, and obeys grammars."""
-    assert Abilities(prefill=True, grammar=True) == abilities_of(LocalModel())
+    """It goes on from a closing message, obeys grammars, and is told to be small by its size."""
+    assert Abilities(prefill=True, grammar=True, small=True) == abilities_of(LocalModel())
 
 
 def test_a_door_answers_a_call():

@@ -97,7 +97,7 @@ def test_the_limit_is_a_finish_reason(server, stream):
 def test_an_echo_of_the_prefill_is_cut_off(said, text, stream):
     """What comes back goes on from the prefill, whether the endpoint repeats it or not."""
     with LatencyServer(LatencyModel(reply=lambda _: said)) as server:
-        pieces = ask(server, replace(STARTED, stream=stream), prefill=True)
+        pieces = ask(server, replace(STARTED, stream=stream), abilities=Abilities(prefill=True))
 
     assert "".join(piece for piece in pieces if isinstance(piece, str)) == text
 
@@ -121,9 +121,9 @@ def test_without_prefill_nothing_is_cut_off(server):
         ({"stop": ("\n", "x")}, {}, {"stop": ["\n", "x"]}),
         ({}, {"temperature": 0.0}, {"temperature": 0.0}),
         ({}, {"extra_body": {"top_k": 5}}, {"top_k": 5}),
-        ({"grammar": "root"}, {"grammar": True, "extra_body": {"top_k": 5}}, {"grammar": "root", "top_k": 5}),
+        ({"grammar": "root"}, {"abilities": Abilities(grammar=True), "extra_body": {"top_k": 5}}, {"grammar": "root", "top_k": 5}),
         ({"grammar": "root"}, {}, {}),
-        ({}, {"prefill": True}, {}),
+        ({}, {"abilities": Abilities(prefill=True)}, {}),
     ],
 )
 def test_a_call_is_sent_as_it_is(server, call, settings, sent, stream):
@@ -145,7 +145,7 @@ def test_neighbours_of_one_role_are_merged(server):
 
 def test_a_prefill_is_sent_with_what_servers_need(server):
     """vLLM and SGLang go on from the last message only when they are told, llama.cpp does so anyhow."""
-    ask(server, STARTED, prefill=True)
+    ask(server, STARTED, abilities=Abilities(prefill=True))
 
     sent = server.requests[0].body
     assert sent["messages"][-1] == {"role": "assistant", "content": "1. Keep"}
@@ -154,7 +154,7 @@ def test_a_prefill_is_sent_with_what_servers_need(server):
 
 def test_extra_body_wins(server):
     """Who knows the endpoint better may say otherwise."""
-    ask(server, STARTED, prefill=True, extra_body={"continue_final_message": "content"})
+    ask(server, STARTED, abilities=Abilities(prefill=True), extra_body={"continue_final_message": "content"})
 
     assert server.requests[0].body["continue_final_message"] == "content"
 
@@ -215,9 +215,9 @@ def test_the_key_is_not_shown():
 
 def test_abilities_are_those_that_were_configured():
     """An endpoint does not tell what it can do, so the user does."""
-    model = OpenAIModel("m", base_url="http://localhost/v1", prefill=True)
+    model = OpenAIModel("m", base_url="http://localhost/v1", abilities=Abilities(prefill=True))
 
-    assert abilities_of(model) == Abilities(prefill=True, grammar=False)
+    assert abilities_of(model) == Abilities(prefill=True)
 
 
 # -- errors --------------------------------------------------------------------------------------------
