@@ -21,7 +21,7 @@ from skeleton_of_thought import (
 from skeleton_of_thought.answer import Heading, critical_path, heading_of
 
 SECONDS = st.floats(0, 1e6)
-ROUTE = Route("skeleton", "rules", "nothing speaks against independent points")
+ROUTE = Route("skeleton", "rules", "it asks for several things")
 
 
 @st.composite

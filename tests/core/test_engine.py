@@ -626,7 +626,6 @@ def test_a_point_that_fails_cancels_the_others() -> None:
     assert 0 == llm.in_flight
 
 
-@pytest.mark.xfail(strict=True, reason="the engine tells of every point that fails before the group has cancelled it")
 def test_only_the_first_of_several_failures_is_told() -> None:
     """It is the one that is raised."""
     error = OSError("no route")
