@@ -12,6 +12,7 @@ help:
 	@echo "make test          run the tests, with every extra and the embedded model"
 	@echo "make test-extras   run the tests with no extra, with each, on the wheel, and with the lowest versions"
 	@echo "make check         format, lint, types, architecture"
+	@echo "make bench         time Skeleton-of-Thought against one answer of the same length"
 	@echo "make setup         make the environment and bring the embedded model"
 
 setup: $(BIN)/.made $(MODEL)
@@ -32,7 +33,10 @@ check: $(BIN)/.made
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_architecture.py -q
 
-docs bench demo:
+bench: setup
+	$(BIN)/python benchmarks/equal_output.py $(ARGS)
+
+docs demo:
 	@echo "make $@ is not there yet: see CHANGELOG.md for what is" >&2; exit 2
 
 clean:

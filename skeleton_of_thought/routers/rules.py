@@ -164,9 +164,13 @@ _OPEN_LIST = _words(
 _OPEN_AIM = _words(
     r"improve, become, reduce, increase, prepare, deal, cope, manage, handle, stay, keep, encourage, motivate, save, avoid, prevent, "
     r"protect, overcome, develop, boost, promote, support, help, strengthen, balance, maintain, attract, retain, learn, teach, raise, "
-    r"enhance, foster, lower, shorten, tackle, address, combat, fight, choose, plan, organi[sz]e, lead, adapt, contribute, succeed, compete, "
+    r"enhance, foster, lower, shorten, tackle, address, combat, fight, limit, choose, plan, organi[sz]e, lead, adapt, contribute, succeed, compete, "
     r"thrive, recover, solve, get better, be (?:a )?(?:more|better), (?:write|build|run|give) (?:a )?(?:better|good|great|strong), "
-    r"build (?:\w+ )?(?:trust|confidence|relationships?|resilience|habits|community), make [^.?!]{1,60}\b(?:more|better|less|\w{3,}er)\b"
+    r"build (?:\w+ )?(?:trust|confidence|relationships?|resilience|habits|community), make (?:new )?friends, make [^.?!]{1,60}\b(?:more|better|less|\w{3,}er)\b"
+)
+_GROUP = _words(
+    "we, people, parents, families, teachers, schools, students, companies, businesses, employers, employees, managers, leaders, "
+    "teams, organi[sz]ations, governments, countries, cities, towns, communities, society, individuals, hospitals, museums"
 )
 _TO_THINK_OF = _words(
     "do, consider, know, think about, look for, expect, pay attention, keep in mind, need to, offer, avoid, learn, include"
@@ -196,6 +200,7 @@ _FOR = (
         "it asks how something open can be done",
         rf"\bhow (?:can|could|should|do|does|did|would|might|to)\b[^.?!\n]{{0,60}}?\b{_OPEN_AIM}\b",
         r"\bhow (?:can|could|should|do) [^.?!\n]*\b(?:better|more|less|fewer)\b",
+        rf"\bhow (?:can|could|should|might) (?:\w+ ){{0,2}}{_GROUP}\b",
         r"\bwie (?:kann|können|könnte|sollte|lässt|lassen|werde|bleibe|bereite)\b[^.?!]*(?:verbesser|steiger|reduzier|spar|senk|lern|vorbereit|auf .* vor\b"
         r"|vermeid|schütz|umgeh|bewältig|motivier|förder|stärk|\bbesser\b|\bmehr\b|\bweniger\b|gesund|gesünder)",
         r"\bcomment\b[^.?!]*\b(?:améliorer|réduire|augmenter|apprendre|gérer|préparer|éviter|protéger|économiser|mieux|devenir|rester"
