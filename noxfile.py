@@ -28,9 +28,13 @@ def _test(session: nox.Session, *tests: str) -> None:
 
 def _install(session: nox.Session, extras: str, *more: str) -> None:
     wheel = f".[{extras}]" if extras else "."
-    session.install("--reinstall-package", "skeleton-of-thought", wheel, *nox.project.dependency_groups(
-        nox.project.load_toml("pyproject.toml"), "test"
-    ), *more)
+    session.install(
+        "--reinstall-package",
+        "skeleton-of-thought",
+        wheel,
+        *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "test"),
+        *more,
+    )
 
 
 @nox.session
@@ -57,7 +61,7 @@ def llama_index(session: nox.Session) -> None:
 @nox.session
 def local(session: nox.Session) -> None:
     """The embedded engine alone."""
-    _install(session, "local")
+    _install(session, "local", "pip")  # environments made by uv have none, and models are fetched with the user's own
     _test(session, "tests/models/test_local.py", "tests/models/test_store.py", "tests/models/test_tokens.py")
 
 

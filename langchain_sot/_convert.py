@@ -23,7 +23,7 @@ from langchain_core.runnables.config import merge_configs
 
 from skeleton_of_thought import LLM, Abilities, Answer, Call, Finish, InputError, Message, Question, Usage
 from skeleton_of_thought._threads import in_thread
-from skeleton_of_thought.calls import Door, Piece, Role
+from skeleton_of_thought.calls import Door, Piece, Role, options_of, tags_of
 from skeleton_of_thought.events import Event, Finished, Text
 
 Model: TypeAlias = Runnable[LanguageModelInput, BaseMessage]
@@ -77,15 +77,9 @@ class _Request:
 
 
 def _request(model: Model, call: Call, config: RunnableConfig, options: dict[str, Any]) -> _Request:
-    said: RunnableConfig = {
-        "tags": [f"sot:{call.stage}"],
-        "metadata": {"sot_stage": call.stage} | ({} if call.point is None else {"sot_point": call.point}),
-    }
+    said: RunnableConfig = {"tags": [f"sot:{call.stage}"], "metadata": tags_of(call)}
     if _takes_options(model):
-        bounds: dict[str, Any] = {} if call.max_tokens is None else {"max_tokens": call.max_tokens}
-        bounds |= {"stop": list(call.stop)} if call.stop else {}
-        bounds |= {"extra_body": {"grammar": call.grammar}} if call.grammar else {}
-        options = bounds | options
+        options = options_of(call) | options
     return _Request(_messages_of(call), merge_configs(config, said), options)
 
 

@@ -10,7 +10,7 @@ from llama_index_instrumentation.dispatcher import instrument_tags
 
 from skeleton_of_thought import LLM, Abilities, Call, Finish, Usage
 from skeleton_of_thought._threads import in_thread
-from skeleton_of_thought.calls import Door, Piece, merge_runs
+from skeleton_of_thought.calls import Door, Piece, merge_runs, options_of, tags_of
 from skeleton_of_thought.events import Event, Text
 
 DoorTo: TypeAlias = Callable[[llms.LLM, Abilities, dict[str, Any]], LLM]
@@ -22,14 +22,14 @@ def async_door(model: llms.LLM, abilities: Abilities, options: dict[str, Any]) -
         return sync_door(model, abilities, options)
 
     async def ask(call: Call) -> AsyncGenerator[Piece, None]:
-        messages, wanted = _messages(model, call), _options(call, options)
+        messages, wanted = _messages(model, call), options_of(call) | options
         if not call.stream:
-            with instrument_tags(_tags(call)):
+            with instrument_tags(tags_of(call)):
                 response = await model.achat(messages, **wanted)
             for piece in (response.message.content or "", *_closing(response)):
                 yield piece
             return
-        with instrument_tags(_tags(call)):
+        with instrument_tags(tags_of(call)):
             stream = await model.astream_chat(messages, **wanted)
         last = None
         try:
@@ -48,10 +48,10 @@ def sync_door(model: llms.LLM, abilities: Abilities, options: dict[str, Any]) ->
     """Reach *model* by its synchronous methods, each call in a thread of its own."""
 
     def ask(call: Call) -> AsyncGenerator[Piece, None]:
-        messages, wanted = _messages(model, call), _options(call, options)
+        messages, wanted = _messages(model, call), options_of(call) | options
 
         def start() -> Iterator[Piece]:
-            with instrument_tags(_tags(call)):
+            with instrument_tags(tags_of(call)):
                 response = None if call.stream else model.chat(messages, **wanted)
                 stream = model.stream_chat(messages, **wanted) if call.stream else iter(())
             if response:
@@ -80,17 +80,6 @@ def _messages(model: llms.LLM, call: Call) -> list[ChatMessage]:
         ChatMessage(role=MessageRole(message.role), content=message.text) for message in merge_runs(call.messages)
     ]
     return model._extend_messages(messages)  # the LLM's own system prompt; `chat` leaves it out
-
-
-def _options(call: Call, options: dict[str, Any]) -> dict[str, Any]:
-    bounds: dict[str, Any] = {} if call.max_tokens is None else {"max_tokens": call.max_tokens}
-    bounds |= {"stop": list(call.stop)} if call.stop else {}
-    bounds |= {"extra_body": {"grammar": call.grammar}} if call.grammar else {}
-    return bounds | options
-
-
-def _tags(call: Call) -> dict[str, Any]:
-    return {"sot_stage": call.stage} | ({} if call.point is None else {"sot_point": call.point})
 
 
 def _closing(response: ChatResponse | None) -> Iterator[Piece]:

@@ -9,7 +9,7 @@ A door may carry ``abilities``. Without them it is taken for a plain chat model,
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 Stage: TypeAlias = Literal["route", "skeleton", "point", "direct"]
@@ -108,6 +108,19 @@ class Door:
 def abilities_of(llm: LLM) -> Abilities:
     """Tell what *llm* can do; a door that does not say is a plain chat model."""
     return getattr(llm, "abilities", Abilities())
+
+
+def options_of(call: Call) -> dict[str, Any]:
+    """Return what *call* asks besides its messages, under the names that most chat models know."""
+    options: dict[str, Any] = {} if call.max_tokens is None else {"max_tokens": call.max_tokens}
+    options |= {"stop": list(call.stop)} if call.stop else {}
+    options |= {"extra_body": {"grammar": call.grammar}} if call.grammar else {}
+    return options
+
+
+def tags_of(call: Call) -> dict[str, Any]:
+    """Return what tells the runs of one answer apart in a trace: the stage, and the point's number."""
+    return {"sot_stage": call.stage} | ({} if call.point is None else {"sot_point": call.point})
 
 
 def merge_runs(messages: tuple[Message, ...]) -> list[Message]:

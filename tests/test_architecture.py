@@ -9,7 +9,16 @@ import pytest
 import skeleton_of_thought
 
 CORE = Path(skeleton_of_thought.__file__).parent
-FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index", "openai", "openvino_genai", "rich", "starlette"}
+FRAMEWORKS = {
+    "langchain",
+    "langchain_core",
+    "langgraph",
+    "llama_index",
+    "openai",
+    "openvino_genai",
+    "rich",
+    "starlette",
+}
 
 
 def fresh(code: str) -> str:
@@ -45,7 +54,9 @@ def test_modules_stay_small(path: Path) -> None:
 
 def test_without_an_extra_the_cure_is_named() -> None:
     """An import that cannot work says what to install."""
-    hide = "import sys; sys.modules.update(dict.fromkeys(['langchain_core', 'llama_index', 'llama_index.core', 'openai']))"
+    hide = (
+        "import sys; sys.modules.update(dict.fromkeys(['langchain_core', 'llama_index', 'llama_index.core', 'openai']))"
+    )
     for module, extra in {
         "langchain_sot": "langchain",
         "llama_index_sot": "llama-index",

@@ -161,8 +161,7 @@ def test_figures_go_to_standard_error(server, capsys):
     assert 0 == main(["ask", QUESTION, *at(server), "--figures"])
     out, err = capsys.readouterr()
     assert f"{TEXT}\n" == out
-    assert "first text after" in err
-    assert "skeleton, by rules: it asks how something open can be done" in err
+    assert re.fullmatch(r"\d+\.\d\d s · first text .* · \d+\+\d+ tokens · skeleton\n", err)
 
 
 def test_compare_tells_both(server):
@@ -196,15 +195,14 @@ def answered(kind, text, seconds, **usage):
 def test_the_line_of_figures():
     """Times, an estimate that is called one, tokens, and the route."""
     answer = answered("skeleton", "", 2.0, skeleton=Usage(10, 11), point=Usage(90, 100, 60))
-    assert (
-        "2.00 s · first text after 0.50 s · about 2.8x as fast as one call (estimate) · "
-        "tokens: 100 in (60 cached), 111 out · skeleton, by rules: so it is"
-    ) == figures.line(answer)
+    line = figures.line(answer)
+    assert "2.00 s · first text 0.50 s · about 2.8x (estimate) · 100+111 tokens · skeleton" == line
+    assert len(line) <= 80
 
 
 def test_the_line_of_figures_leaves_out_what_is_not_known():
     """A model may tell no usage."""
-    assert "2.00 s · first text after 0.50 s · direct, by rules: so it is" == figures.line(answered("direct", "", 2.0))
+    assert "2.00 s · first text 0.50 s · direct: so it is" == figures.line(answered("direct", "", 2.0))
 
 
 def test_a_comparison_is_also_made_token_for_token():
@@ -487,8 +485,8 @@ def test_a_terminal_sees_the_skeleton_first_and_keeps_the_answer(gated):
             pass
         assert 0 == terminal.process.wait(timeout=30)
         text, figures = words(terminal.seen).rsplit(words(TEXT), 1)
-    assert "first text after" not in text
-    assert "first text after" in figures
+    assert "first text" not in text
+    assert "first text" in figures
 
 
 def test_an_interrupt_on_a_terminal_leaves_the_board(gated):

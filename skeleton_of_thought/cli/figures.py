@@ -24,16 +24,16 @@ def waiting(text: str) -> AbstractContextManager[object]:
 
 
 def line(answer: Answer) -> str:
-    """Sum up times, tokens and the way to *answer*."""
+    """Sum up times, estimated speed-up, tokens in and out, and the way to *answer*, in one line of a terminal."""
     timings, usage = answer.timings, answer.total_usage
     parts = [f"{timings.total:.2f} s"]
     if timings.first_text is not None:
-        parts.append(f"first text after {timings.first_text:.2f} s")
+        parts.append(f"first text {timings.first_text:.2f} s")
     if answer.speed_up is not None:
-        parts.append(f"about {answer.speed_up:.1f}x as fast as one call (estimate)")
+        parts.append(f"about {answer.speed_up:.1f}x (estimate)")
     if usage != Usage():
-        parts.append(f"tokens: {usage.input_tokens} in ({usage.cached_tokens} cached), {usage.output_tokens} out")
-    parts.append(f"{answer.route.kind}, by {answer.route.by}: {answer.route.why}")
+        parts.append(f"{usage.input_tokens}+{usage.output_tokens} tokens")
+    parts.append("skeleton" if answer.route.kind == "skeleton" else f"direct: {answer.route.why}")
     return " · ".join(parts)
 
 

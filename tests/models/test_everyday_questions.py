@@ -6,7 +6,7 @@ from skeleton_of_thought import SkeletonOfThought
 
 pytest.importorskip("openvino_genai")
 
-from skeleton_of_thought.models.local import LocalModel  # noqa: E402 -- only where the engine is
+from skeleton_of_thought.models.local import LocalModel
 
 QUESTIONS = (
     "How can I sleep better at night?",

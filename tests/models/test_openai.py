@@ -121,7 +121,11 @@ def test_without_prefill_nothing_is_cut_off(server):
         ({"stop": ("\n", "x")}, {}, {"stop": ["\n", "x"]}),
         ({}, {"temperature": 0.0}, {"temperature": 0.0}),
         ({}, {"extra_body": {"top_k": 5}}, {"top_k": 5}),
-        ({"grammar": "root"}, {"abilities": Abilities(grammar=True), "extra_body": {"top_k": 5}}, {"grammar": "root", "top_k": 5}),
+        (
+            {"grammar": "root"},
+            {"abilities": Abilities(grammar=True), "extra_body": {"top_k": 5}},
+            {"grammar": "root", "top_k": 5},
+        ),
         ({"grammar": "root"}, {}, {}),
         ({}, {"abilities": Abilities(prefill=True)}, {}),
     ],
