@@ -1,6 +1,7 @@
 """Between LangChain's types and the core's. Nothing is decided here."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -20,6 +21,7 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableWithFallbacks
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import merge_configs
+from langchain_core.runnables.configurable import DynamicRunnable
 
 from skeleton_of_thought import LLM, Abilities, Answer, Call, Finish, InputError, Message, Question, Usage
 from skeleton_of_thought._threads import in_thread
@@ -43,6 +45,8 @@ def question_of(value: LanguageModelInput) -> Question:
         last = repr(messages[-1].type) if messages else "missing"
         raise InputError(f"the last message must be the user's question, and it is {last}: end with a HumanMessage")
     *history, asked = messages
+    if not asked.text.strip():
+        raise InputError("the question has no text to plan an answer from: add some words")
     return Question(asked.text, tuple(_message(earlier) for earlier in history), origin=asked)
 
 
@@ -78,22 +82,43 @@ class _Request:
 
 def _request(model: Model, call: Call, config: RunnableConfig, options: dict[str, Any]) -> _Request:
     said: RunnableConfig = {"tags": [f"sot:{call.stage}"], "metadata": tags_of(call)}
-    if _takes_options(model):
-        options = options_of(call) | options
+    if chat_model := _chat_model(model):
+        options = options_of(call, max_tokens=_bound(chat_model)) | options
     return _Request(_messages_of(call), merge_configs(config, said), options)
 
 
-def _takes_options(model: Runnable[Any, Any]) -> bool:
-    """Tell whether a model's own options can be given with a call; other Runnables would stumble over them."""
-    if isinstance(model, RunnableBindingBase):
-        return _takes_options(model.bound)
-    if isinstance(model, RunnableWithFallbacks):
-        return _takes_options(model.runnable)
-    return isinstance(model, BaseChatModel)
+def _chat_model(model: Runnable[Any, Any]) -> BaseChatModel | None:
+    """Find the chat model inside; a model's own options can be given with a call, other Runnables stumble over them."""
+    match model:
+        case BaseChatModel():
+            return model
+        case RunnableBindingBase():
+            return _chat_model(model.bound)
+        case RunnableWithFallbacks():
+            return _chat_model(model.runnable)
+        case DynamicRunnable():
+            return _chat_model(model.default)
+        case _:
+            return None
+
+
+def _bound(model: BaseChatModel) -> str | None:
+    """Tell what *model* calls the bound of its output. One that has no such field refuses it with a call as well."""
+    return next((name for name in ("max_tokens", "max_output_tokens") if name in type(model).model_fields), None)
+
+
+def _only_blocks(model: Runnable[Any, Any]) -> bool:
+    """Tell whether the asynchronous methods are the base class's, which use a pool of few threads."""
+    kind = type(_chat_model(model))
+    return issubclass(kind, BaseChatModel) and (
+        kind._agenerate is BaseChatModel._agenerate and kind._astream is BaseChatModel._astream
+    )
 
 
 def async_door(model: Model, abilities: Abilities, config: RunnableConfig, options: dict[str, Any]) -> LLM:
-    """Reach *model* by its asynchronous methods."""
+    """Reach *model* by its asynchronous methods, or by threads where it has none of its own."""
+    if _only_blocks(model):
+        return sync_door(model, abilities, config, options)
 
     async def ask(call: Call) -> AsyncGenerator[Piece, None]:
         request = _request(model, call, config, options)
@@ -107,8 +132,8 @@ def async_door(model: Model, abilities: Abilities, config: RunnableConfig, optio
                 for piece in _pieces(chunk):
                     yield piece
         finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
+            if close := getattr(stream, "aclose", None):
+                await close()
 
     return Door(ask, abilities)
 
@@ -123,23 +148,28 @@ def sync_door(model: Model, abilities: Abilities, config: RunnableConfig, option
             if not call.stream:
                 yield from _pieces(model.invoke(request.messages, request.config, **request.options))
                 return
-            for chunk in model.stream(request.messages, request.config, **request.options):
-                yield from _pieces(chunk)
+            stream = model.stream(request.messages, request.config, **request.options)
+            with contextlib.closing(stream) if isinstance(stream, Generator) else contextlib.nullcontext():
+                for chunk in stream:
+                    yield from _pieces(chunk)
 
         return in_thread(start)
 
     return Door(ask, abilities)
 
 
-def _pieces(message: BaseMessage) -> Iterator[Piece]:
-    if message.text:
-        yield str(message.text)
-    if isinstance(message, AIMessage) and (usage := message.usage_metadata):
+def _pieces(said: BaseMessage | str) -> Iterator[Piece]:
+    if isinstance(said, str):  # a Runnable that ends with a parser
+        yield said
+        return
+    if said.text:
+        yield str(said.text)
+    if isinstance(said, AIMessage) and (usage := said.usage_metadata):
         cached = usage.get("input_token_details", {}).get("cache_read", 0)
         yield Usage(usage["input_tokens"], usage["output_tokens"], cached or 0)
-    reason = message.response_metadata.get("finish_reason") or message.response_metadata.get("stop_reason")
-    if reason:
-        yield Finish(str(reason))
+    told = said.response_metadata
+    if reason := told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason"):
+        yield Finish.of(str(reason))
 
 
 def chunk(event: Event, run_id: UUID) -> AIMessageChunk | None:
@@ -163,18 +193,22 @@ def _id(run_id: UUID) -> str:
 
 
 def _metadata(answer: Answer) -> dict[str, Any]:
-    usage = answer.total_usage
     about = answer.as_dict()
     del about["text"], about["question"]
-    return {
-        "response_metadata": {"sot": about},
-        "usage_metadata": UsageMetadata(
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            total_tokens=usage.input_tokens + usage.output_tokens,
-            input_token_details=InputTokenDetails(cache_read=usage.cached_tokens),
-        ),
-    }
+    told = {"finish_reason": answer.finish} if answer.finish else {}
+    return {"response_metadata": {"sot": about} | told, "usage_metadata": _usage(answer)}
+
+
+def _usage(answer: Answer) -> UsageMetadata | None:
+    if not answer.usage:  # not known is not nothing
+        return None
+    usage = answer.total_usage
+    return UsageMetadata(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        total_tokens=usage.input_tokens + usage.output_tokens,
+        input_token_details=InputTokenDetails(cache_read=usage.cached_tokens),
+    )
 
 
 def gather(values: Iterator[Any]) -> Any:

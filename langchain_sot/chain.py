@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import fields
 from typing import Any
 
-from skeleton_of_thought import Abilities, Limit, Prompts, Router, Settings, SkeletonOfThought
+from skeleton_of_thought import Abilities, ConfigurationError, Limit, Prompts, Router, Settings, SkeletonOfThought
 from skeleton_of_thought.answer import Heading
 from skeleton_of_thought.prompts import Detail
 from skeleton_of_thought.settings import RouterChoice
@@ -17,7 +17,7 @@ except ImportError as error:
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation
+from pydantic import ConfigDict, Field, SkipValidation
 
 from ._convert import DoorTo, agather, async_door, chunk, gather, message, question_of, sync_door
 
@@ -60,14 +60,17 @@ class SoTChain(RunnableSerializable[LanguageModelInput, AIMessage]):
     heading: Heading = "numbered"
     max_concurrency: int | SkipValidation[Limit] = Field(default=16)
 
-    _settings: dict[str, Any] = PrivateAttr()
-
     def model_post_init(self, context: Any, /) -> None:  # noqa: D102 -- pydantic's hook
         super().model_post_init(context)
-        settings = Settings(**{field.name: getattr(self, field.name) for field in fields(Settings)})
-        self._settings = {field.name: getattr(settings, field.name) for field in fields(Settings)}
-        if isinstance(self.max_concurrency, int):  # one bound per chain object, over all its runs
-            self._settings["max_concurrency"] = Limit(self.max_concurrency)
+        Settings(**self._settings())
+        for name, model in {"llm": self.llm, "point_llm": self.point_llm}.items():
+            if not isinstance(model, Runnable) and not (name == "point_llm" and model is None):
+                raise ConfigurationError(f"{name}={model!r} cannot work: use a chat model, such as ChatOpenAI(...)")
+        if isinstance(self.max_concurrency, int):  # one bound per chain object, over all its runs and copies
+            self.__dict__["max_concurrency"] = Limit(self.max_concurrency)
+
+    def _settings(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(Settings)}
 
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
         """Answer; the models' synchronous methods are used."""
@@ -156,4 +159,4 @@ class SoTChain(RunnableSerializable[LanguageModelInput, AIMessage]):
         """Make the engine of one call: nothing of a call is kept on ``self``."""
         llm = door(self.llm, self.abilities, config, options)
         point_llm = door(self.point_llm, self.abilities, config, options) if self.point_llm else None
-        return SkeletonOfThought(llm=llm, point_llm=point_llm, **self._settings)
+        return SkeletonOfThought(llm=llm, point_llm=point_llm, **self._settings())

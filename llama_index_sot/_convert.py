@@ -36,8 +36,8 @@ def async_door(model: llms.LLM, abilities: Abilities, options: dict[str, Any]) -
             async for last in stream:
                 yield last.delta or ""
         finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
+            if close := getattr(stream, "aclose", None):
+                await close()
         for piece in _closing(last):
             yield piece
 
@@ -88,9 +88,16 @@ def _closing(response: ChatResponse | None) -> Iterator[Piece]:
     counts = response.additional_kwargs
     if "prompt_tokens" in counts and "completion_tokens" in counts:
         yield Usage(counts["prompt_tokens"], counts["completion_tokens"])
-    choices = getattr(response.raw, "choices", None)
-    if choices and (reason := getattr(choices[0], "finish_reason", None)):
-        yield Finish(str(reason))
+    if reason := _reason(response.raw):
+        yield Finish.of(str(reason))
+
+
+def _reason(raw: Any) -> Any:
+    """Find in a provider's own reply why it ended."""
+    told = raw if isinstance(raw, dict) else getattr(raw, "__dict__", {})
+    if choices := told.get("choices"):
+        return getattr(choices[0], "finish_reason", None)
+    return told.get("stop_reason") or told.get("done_reason") or told.get("finish_reason")
 
 
 def shown(event: Event) -> str:

@@ -16,6 +16,8 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import BaseSynthesizer
 from llama_index.core.settings import Settings
 
+from skeleton_of_thought import ConfigurationError
+
 from .synthesizer import SoTSynthesizer
 
 
@@ -45,7 +47,16 @@ class SoTQueryEngine(RetrieverQueryEngine):
         callback_manager: CallbackManager | None = None,
         **synthesis: Any,
     ) -> Self:
-        """Make an engine. Further keyword arguments are those of `SoTSynthesizer`."""
+        """Make an engine. Further keyword arguments are those of `SoTSynthesizer`.
+
+        Raises:
+            ConfigurationError: a synthesizer is given together with what one would be made of.
+        """
+        if response_synthesizer and (llm or synthesis):
+            given = ", ".join(["llm"] * bool(llm) + list(synthesis))
+            raise ConfigurationError(
+                f"response_synthesizer comes with its own {given}: give either the one or the others"
+            )
         return cls(
             retriever,
             response_synthesizer or SoTSynthesizer(llm, **synthesis),

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from skeleton_of_thought import Abilities, Limit, Question, Settings, SkeletonOfThought
+from skeleton_of_thought import Abilities, ConfigurationError, Limit, Question, Settings, SkeletonOfThought
 from skeleton_of_thought.events import Event
 
 try:
@@ -61,7 +61,7 @@ class SoTSynthesizer(BaseSynthesizer):
         empty_response: str | None = None,
         **settings: Any,
     ) -> None:
-        checked = Settings(**settings)
+        checked = Settings.of(settings)
         super().__init__(
             llm=llm,
             callback_manager=callback_manager,
@@ -97,7 +97,10 @@ class SoTSynthesizer(BaseSynthesizer):
         return {}
 
     def _update_prompts(self, prompts: PromptDictType) -> None:
-        pass
+        if prompts:
+            raise ConfigurationError(
+                f"no prompt is named {', '.join(prompts)}: use SoTSynthesizer(prompts=Prompts(...))"
+            )
 
 
 def _texts(events: Generator[Event, None, None]) -> Generator[str, None, None]:

@@ -7,6 +7,7 @@ from .engine import SkeletonOfThought
 from .errors import (
     ConfigurationError,
     ContextLengthError,
+    EmptyTextError,
     InputError,
     ModelError,
     ModelFileError,
@@ -27,6 +28,7 @@ __all__ = [
     "Call",
     "ConfigurationError",
     "ContextLengthError",
+    "EmptyTextError",
     "Finish",
     "InputError",
     "Limit",

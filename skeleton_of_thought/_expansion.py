@@ -53,7 +53,7 @@ class ExpansionText:
         while not self._begun and taken < len(said):  # sign by sign: no cutting of the text changes what is seen here
             self._held = (self._held + said[taken]).lstrip()
             taken += 1
-            if self._held and not self._may_repeat_title():
+            if not self._may_repeat_title():
                 self._begin()
         self._held += said[taken:]
         return self._show() if self._begun else ""

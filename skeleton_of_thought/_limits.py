@@ -15,6 +15,9 @@ from .errors import ConfigurationError
 class Limit:
     """At most *width* holders at a time, first come first served: ``async with limit: ...``.
 
+    Give one to several objects to bound them together; never to one that is the model of another, whose
+    calls would wait for the place that the outer call holds. A copy is the same limit.
+
     Raises:
         ConfigurationError: *width* is not a whole number from 1 up.
     """
@@ -26,6 +29,9 @@ class Limit:
         self._free = width
         self._lock = threading.Lock()
         self._waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+
+    def __deepcopy__(self, _: dict[int, object]) -> "Limit":
+        return self
 
     async def __aenter__(self) -> None:
         with self._lock:

@@ -1,11 +1,15 @@
-"""Thoughts are not the answer: what reasoning models put between ``<think>`` and ``</think>`` is left out."""
+"""Thoughts are not the answer: what reasoning models put between ``<think>`` and ``</think>`` is left out.
+
+They come first. Once anything else was said, a tag is a part of the text.
+"""
 
 import re
 
 _TAG = r"(?:think|thinking|thought|thoughts|reasoning)"
-_OPEN = re.compile(rf"<{_TAG}>", re.IGNORECASE)
+_OPEN = re.compile(rf"\s*<{_TAG}>", re.IGNORECASE)
 _CLOSE = re.compile(rf"</{_TAG}>", re.IGNORECASE)
-_BEGUN_TAG = re.compile(r"</?[a-z]{0,9}\Z", re.IGNORECASE)
+_UNDECIDED = re.compile(r"\s*(?:<[a-z]{0,9})?", re.IGNORECASE)
+_LONGEST_TAG = len("</reasoning>")
 
 
 class WithoutReasoning:
@@ -14,18 +18,25 @@ class WithoutReasoning:
     def __init__(self) -> None:
         self._held = ""
         self._thinking = False
+        self._said = False
 
     def feed(self, text: str) -> str:
         """Take the next piece and return what can be passed on."""
-        text, passed, start = self._held + text, [], 0
-        while tag := (_CLOSE if self._thinking else _OPEN).search(text, start):
-            passed.append("" if self._thinking else text[start : tag.start()])
-            start, self._thinking = tag.end(), not self._thinking
-        begun = _BEGUN_TAG.search(text, start)
-        ready = begun.start() if begun else len(text)
-        passed.append("" if self._thinking else text[start:ready])
-        self._held = text[ready:]
-        return "".join(passed)
+        self._held += text
+        while not self._said:
+            if self._thinking:
+                if not (closed := _CLOSE.search(self._held)):
+                    self._held = self._held[-_LONGEST_TAG:]
+                    return ""
+                self._held, self._thinking = self._held[closed.end() :], False
+            elif opened := _OPEN.match(self._held):
+                self._held, self._thinking = self._held[opened.end() :], True
+            elif _UNDECIDED.fullmatch(self._held):
+                return ""
+            else:
+                self._said = True
+        said, self._held = self._held, ""
+        return said
 
     def flush(self) -> str:
         """End the text and return what was held back. Thoughts without an end are thoughts."""

@@ -44,4 +44,5 @@ async def _drain(work: Callable[[Emit[T]], Awaitable[None]], context: Context) -
         task.result()
     finally:
         task.cancel()
-        await asyncio.wait([task])
+        if not task.done():  # waiting suspends, and at the end of a loop all nested generators are closed at once
+            await asyncio.wait([task])

@@ -33,7 +33,9 @@ async def write_points(skeleton: Skeleton, write: Callable[[Point], Awaitable[No
     try:
         async with asyncio.TaskGroup() as group:
             start_ready()
-    except* Exception:  # noqa: BLE001 -- the first failure is raised as it is, without the group around it
-        raise failures[0] from failures[0].__cause__
+    except* Exception:  # noqa: BLE001, S110 -- the first is raised below; up to Python 3.11.3 here it would be wrapped
+        pass
+    if failures:
+        raise failures[0]
     if order.is_active():
         raise asyncio.CancelledError

@@ -33,7 +33,11 @@ class Question:
         if not isinstance(self.text, str):
             raise InputError(f"a question is text, not {type(self.text).__name__}")
         if not self.text.strip():
-            raise InputError("the question is empty: ask something")
+            raise InputError("the question is empty: ask something, in words")
+        try:
+            self.text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"the question has half a sign at {error.start}: decode it as UTF-8") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,8 @@ class Section:
     """From the call to its last token. ``None`` while the point is not done."""
     finish: str | None = None
     """Why the model stopped, where it told: ``stop``, ``length``, ``content_filter``."""
-    usage: Usage = Usage()
+    usage: Usage | None = None
+    """``None`` where the model told nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,9 @@ class Answer:
     sections: tuple[Section, ...] = ()
     """In reading order. Empty for a direct answer."""
     usage: Mapping[Stage, Usage] = field(default_factory=dict)
-    """Tokens by stage, as far as the models told."""
+    """Tokens by stage, as far as the models told: a stage of which none did is not there."""
+    finish: str | None = None
+    """Why a direct answer ended, where the model told. For points see ``sections``."""
     timings: Timings
 
     @property

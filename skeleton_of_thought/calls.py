@@ -59,11 +59,23 @@ class Usage:
         )
 
 
+_REASONS = {"max_tokens": "length", "end_turn": "stop", "stop_sequence": "stop", "safety": "content_filter"}
+
+
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Why a call ended, in the words of the OpenAI protocol: ``stop``, ``length``, ``content_filter``."""
+    """Why a call ended, in the words of the OpenAI protocol: ``stop``, ``length``, ``content_filter``.
+
+    >>> Finish.of("MAX_TOKENS")
+    Finish(reason='length')
+    """
 
     reason: str
+
+    @classmethod
+    def of(cls, reason: str) -> "Finish":
+        """Say what other protocols call a reason, Anthropic's and Google's, in these words."""
+        return cls(_REASONS.get(reason.lower(), reason.lower()))
 
 
 Piece: TypeAlias = str | Usage | Finish
@@ -110,9 +122,13 @@ def abilities_of(llm: LLM) -> Abilities:
     return getattr(llm, "abilities", Abilities())
 
 
-def options_of(call: Call) -> dict[str, Any]:
-    """Return what *call* asks besides its messages, under the names that most chat models know."""
-    options: dict[str, Any] = {} if call.max_tokens is None else {"max_tokens": call.max_tokens}
+def options_of(call: Call, *, max_tokens: str | None = "max_tokens") -> dict[str, Any]:
+    """Return what *call* asks besides its messages, as keyword arguments of a chat model.
+
+    Args:
+        max_tokens: what the model calls its bound; ``None`` where it takes none with a call.
+    """
+    options: dict[str, Any] = {max_tokens: call.max_tokens} if max_tokens and call.max_tokens else {}
     options |= {"stop": list(call.stop)} if call.stop else {}
     options |= {"extra_body": {"grammar": call.grammar}} if call.grammar else {}
     return options

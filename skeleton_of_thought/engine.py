@@ -14,7 +14,7 @@ from ._relay import Emit, relay
 from ._schedule import write_points
 from .answer import Answer, Question, Route, Section, Timings, critical_path, heading_of
 from .calls import LLM, Call, Finish, Stage, Usage, abilities_of
-from .errors import ConfigurationError, PointError
+from .errors import ConfigurationError, EmptyTextError, PointError
 from .events import (
     Event,
     Finished,
@@ -101,12 +101,16 @@ class SkeletonOfThought(Settings):
         return relay(lambda emit: _Run(self, question, emit, stream).run())
 
 
+_BEYOND = 200
+"""Signs that a model may write after its list is over before it is cut off. Most end by themselves, and tell usage."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Heard:
     """How a call went."""
 
     finish: str | None
-    usage: Usage
+    usage: Usage | None
     first: float | None
     seconds: float
 
@@ -125,8 +129,10 @@ class _Run:
         self._skeleton_first: float | None = None
         self._skeleton_seconds: float | None = None
         self._first_text: float | None = None
+        self._finish: str | None = None
         self._text: list[str] = []
         self._usage: dict[Stage, Usage] = {}
+        self._beyond = 0
         self._pieces: dict[int, list[str]] = {}
         self._done: dict[int, Section] = {}
 
@@ -146,7 +152,10 @@ class _Run:
     async def _decide(self) -> Route:
         router = self._sot.router
         route = (named(router) if isinstance(router, str) else router)(self._question)
-        return await route if inspect.isawaitable(route) else route
+        route = await route if inspect.isawaitable(route) else route
+        if not isinstance(route, Route) or route.kind not in {"skeleton", "direct"}:
+            raise ConfigurationError(f"the router returned {route!r}: return Route('skeleton' or 'direct', by, why)")
+        return route
 
     def _routed(self, route: Route) -> None:
         self._route = route
@@ -154,7 +163,8 @@ class _Run:
 
     async def _write_directly(self) -> None:
         call = self._sot.prompts.direct_call(self._question, self._form(self._sot.llm))
-        await self._hear(self._sot.llm, call, self._say)
+        heard = await self._hear(self._sot.llm, call, self._say)
+        self._finish = heard.finish
 
     async def _write_skeleton(self) -> Skeleton:
         form, prompts = self._form(self._sot.llm), self._sot.prompts
@@ -164,7 +174,8 @@ class _Run:
             self._emit(SkeletonText(text))
             for point in parser.feed(text):
                 self._emit(PointFound(point))
-            return parser.done
+            self._beyond += len(text) if parser.done else 0
+            return self._beyond > _BEYOND
 
         parser.feed(prompts.skeleton_prefill(form))
         heard = await self._hear(self._sot.llm, prompts.skeleton_call(self._question, form), hear)
@@ -200,9 +211,11 @@ class _Run:
 
         try:
             heard = await self._hear(llm, call, lambda text: show(cleaned.feed(text)))
+            show(cleaned.flush())
+            if not pieces:
+                raise EmptyTextError(heard.finish)
         except Exception as error:
             raise PointError(point.number, point.title) from error
-        show(cleaned.flush())
         section = Section(point, "".join(pieces), heard.seconds, heard.finish, heard.usage)
         self._done[point.number] = section
         self._emit(PointDone(section))
@@ -210,14 +223,14 @@ class _Run:
 
     async def _hear(self, llm: LLM, call: Call, hear: Callable[[str], bool | None]) -> _Heard:
         """Make a call and pass its text on, until it ends or *hear* has heard enough."""
-        finish, usage, first = None, Usage(), None
+        finish, usage, first = None, None, None
         async with self._sot._limit:
             started, pieces = perf_counter(), llm(call)
             try:
                 async for piece in pieces:
                     match piece:
                         case Usage():
-                            usage += piece
+                            usage = piece + (usage or Usage())
                         case Finish(reason):
                             finish = reason
                         case text if text:
@@ -225,9 +238,10 @@ class _Run:
                             if hear(text):
                                 break
             finally:
-                self._usage[call.stage] = self._usage.get(call.stage, Usage()) + usage
-                if isinstance(pieces, AsyncGenerator):  # `async for` does not close what it iterates
-                    await pieces.aclose()
+                if usage:
+                    self._usage[call.stage] = self._usage.get(call.stage, Usage()) + usage
+                if close := getattr(pieces, "aclose", None):  # `async for` does not close what it iterates
+                    await close()
             return _Heard(finish, usage, first if call.stream else None, perf_counter() - started)
 
     def _say(self, text: str) -> None:
@@ -256,7 +270,8 @@ class _Run:
             sections=tuple(
                 self._done.get(point.number, Section(point, written.get(point.number, ""))) for point in points
             ),
-            usage=self._usage,
+            usage=dict(self._usage),
+            finish=self._finish,
             timings=self._timings(),
         )
 

@@ -8,7 +8,8 @@
     ├── ModelError                        a model that cannot be used
     │   ├── ModelMissingError             its files are not here
     │   └── ModelFileError                its files are not what they should be
-    └── PointError                        a point that could not be written
+    ├── PointError                        a point that could not be written
+    └── EmptyTextError                    a call that gave no text where there has to be one
 
 A model's own exception is never replaced: it is raised as it is, or is the ``__cause__`` of a `PointError`.
 """
@@ -35,11 +36,13 @@ class ContextLengthError(InputError):
     """A call needs more tokens than the model can take."""
 
     def __init__(self, tokens: int, limit: int) -> None:
-        super().__init__(
-            f"the call needs {tokens} tokens and the model takes {limit}: shorten the question or its context"
-        )
+        super().__init__(tokens, limit)
         self.tokens = tokens
         self.limit = limit
+
+    def __str__(self) -> str:
+        cure = "shorten the question or its context"
+        return f"the call needs {self.tokens} tokens and the model takes {self.limit}: {cure}"
 
 
 class SkeletonError(SoTError, ValueError):
@@ -58,6 +61,18 @@ class ModelFileError(ModelError):
     """A file of a model is damaged, or is not the file that was asked for."""
 
 
+class EmptyTextError(SoTError):
+    """A model wrote nothing where there has to be a text. It is the ``__cause__`` of a `PointError`."""
+
+    def __init__(self, finish: str | None) -> None:
+        super().__init__(finish)
+        self.finish = finish
+
+    def __str__(self) -> str:
+        cure = ": raise point_max_tokens, which thoughts count against too" if self.finish == "length" else ""
+        return f"the model wrote nothing (finish reason {self.finish!r}){cure}"
+
+
 class PointError(SoTError):
     """A point could not be written. The model's own exception is the ``__cause__``."""
 
@@ -65,6 +80,9 @@ class PointError(SoTError):
     """What was written until then, of this point and of all others."""
 
     def __init__(self, number: int, title: str) -> None:
-        super().__init__(f"point {number} ({title!r}) could not be written")
+        super().__init__(number, title)
         self.number = number
         self.title = title
+
+    def __str__(self) -> str:
+        return f"point {self.number} ({self.title!r}) could not be written"

@@ -1,7 +1,8 @@
 """The settings of a run: one name, one meaning and one default each, wherever they are used."""
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 from ._limits import Limit
 from .answer import Heading
@@ -35,6 +36,18 @@ class Settings:
     """How a point's title shows in the text."""
     max_concurrency: int | Limit = 16
     """Model calls in flight, over all runs of the object. A `Limit` bounds several objects together."""
+
+    @classmethod
+    def of(cls, named: Mapping[str, Any]) -> Self:
+        """Make settings of keyword arguments that were only passed on.
+
+        Raises:
+            ConfigurationError: there is no setting of such a name, or a value cannot work.
+        """
+        known = [field.name for field in fields(cls)]
+        if unknown := sorted(set(named) - set(known)):
+            raise ConfigurationError(f"there is no setting {', '.join(unknown)}: use one of {', '.join(known)}")
+        return cls(**named)
 
     def __post_init__(self) -> None:
         least = {"max_points": 2, "min_points": 2}

@@ -9,7 +9,8 @@ A skeleton is what a model wrote, so the parser has to be tolerant, and it must 
 * Numbers never fall. One that does begins a second list, and the skeleton is over; one that is written twice is a
   slip. Points are numbered anew, from 1, in the order they came.
 * Thoughts between ``<think>`` and ``</think>`` are not the answer.
-* Whatever comes before the list is a preamble, whatever comes after it is not needed.
+* Whatever comes before the list is a preamble, whatever comes after it is not needed. A long preamble may be a
+  thought whose opening tag was lost: then the model is heard to its end.
 
 ``feed`` takes any pieces of the text and returns the points they complete; ``flush`` returns what the end
 of the text completes. No cutting of a text changes the points.
@@ -97,6 +98,7 @@ _NEXT_NUMBER = re.compile(rf"(?<=[\s;；。])(?=\d{{1,2}}[.)、．]\s?\D|[(（]\
 _BOLD = re.compile(r"(\*\*|__)(?P<title>.+?)\1")
 _TITLE_ENDS = re.compile(r"(?<=[:：.](?:\*\*|__))|\s*(?:[-–—:：.。,，;；(（]|$)")
 _EXPLAINED = re.compile(r"(?P<title>.{3,}?)(?::\s|：|\s[-–—]\s|——|\.\s|。)")
+_LONG_PREAMBLE = 200
 _LONG_TITLE = 80
 _LONGEST_TITLE = 160
 _FIRST_NUMBERS = range(4)  # "99. Yes" at the start of a line is no list
@@ -119,14 +121,17 @@ class SkeletonParser:
 
     points: list[Point]
     """All points so far."""
-    done: bool
-    """Nothing that follows can add a point: the model may be stopped."""
 
     def __init__(self, max_points: int | None = None) -> None:
         self._max_points = max_points
         self._answer = WithoutReasoning()
         self._line: list[str] = []
         self._forget()
+
+    @property
+    def done(self) -> bool:
+        """Nothing that follows can change the points: the model may be stopped."""
+        return self._over and self._preamble <= _LONG_PREAMBLE
 
     def feed(self, text: str) -> list[Point]:
         """Take the next piece of the text and return the points that it completes."""
@@ -150,9 +155,10 @@ class SkeletonParser:
         return self._taken()
 
     def _forget(self) -> None:
-        self.points, self.done = [], False
+        self.points, self._over = [], False
         self._found: list[Point] = []
         self._titles: set[str] = set()
+        self._preamble = 0
         self._style: re.Pattern[str] | None = None
         self._indent = 0
         self._last = 0
@@ -162,12 +168,13 @@ class SkeletonParser:
         return taken
 
     def _read(self, line: str) -> None:
-        answer = after_lost_reasoning(line)
+        answer = None if self.done else after_lost_reasoning(line)
         if answer is not None:  # everything until here was a thought
             self._forget()
         for item in _items_on(line if answer is None else answer):
-            if not self.done:
+            if not self._over:
                 self._read_item(item)
+                self._preamble += 0 if self._style else len(item)
 
     def _read_item(self, item: str) -> None:
         styles = (self._style,) if self._style else (_HEADING, _NUMBER, _BULLET)
@@ -183,7 +190,7 @@ class SkeletonParser:
             return
         number = self._last if marker.re is _BULLET else _value(marker)
         if number < self._last:
-            self.done = True
+            self._over = True
             return
         self._last = number
         self._add(title)
@@ -195,7 +202,7 @@ class SkeletonParser:
         point = Point(len(self.points) + 1, title)
         self.points.append(point)
         self._found.append(point)
-        self.done = len(self.points) == self._max_points
+        self._over = len(self.points) == self._max_points
 
 
 def parse(text: str, *, max_points: int | None = None) -> tuple[Point, ...]:

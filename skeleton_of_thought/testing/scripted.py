@@ -96,7 +96,9 @@ class ScriptedLLM:
         delay, pause = _found(self.delay, call, 0.0), _found(self.pause, call, 0.0)
         if not call.stream:
             await asyncio.sleep(delay + pause * max(0, len(pieces) - 1))
-            pieces = ["".join(pieces)] if pieces else []
+            if pieces:
+                yield "".join(pieces)
+            return
         for number, text in enumerate(pieces):
             await asyncio.sleep(delay if number == 0 else pause)
             yield text

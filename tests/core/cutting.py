@@ -11,6 +11,10 @@ _WORDS = ["Eat", "Sleep well", "plan ahead", "早睡", "é", "x", "1.5 ", "2024 
 SCRAPS = st.lists(st.sampled_from(_MARKERS + _MARKS + _TAGS + _WORDS) | st.text(max_size=3), max_size=40).map("".join)
 """Texts that look like lists to someone who does not look closely."""
 
+_LINES = ["1. Eat", "2. Sleep", "3. Move", "1. Rest", "- Eat", "- Walk", "<think>", "</think>", "Hm", "", "Well, " * 40]
+LISTS = st.lists(st.sampled_from(_LINES), max_size=12).map("\n".join)
+"""Texts that are lists, thoughts and prose, in any order."""
+
 
 def cuttings(text: str) -> st.SearchStrategy[list[str]]:
     """Cut *text* anywhere, empty pieces included."""

@@ -45,7 +45,7 @@ from skeleton_of_thought.events import (
 )
 from skeleton_of_thought.testing import Failure, ScriptedLLM, collect
 
-from .cutting import SCRAPS
+from .cutting import LISTS, SCRAPS
 
 QUESTION = "How do I stay healthy?"
 SPAN = ContextVar("SPAN", default="none")
@@ -157,7 +157,12 @@ def section(point: Point, text: str) -> Section:
 def test_direct() -> None:
     """The model's own words, as they come."""
     answer = Answer(
-        question=QUESTION, route=NEVER, text="Take figs, and rest.", usage={"direct": Usage(5, 4)}, timings=UNTIMED
+        question=QUESTION,
+        route=NEVER,
+        text="Take figs, and rest.",
+        usage={"direct": Usage(5, 4)},
+        finish="stop",
+        timings=UNTIMED,
     )
     assert [Routed(NEVER), Text("Take figs,"), Text(" and rest."), Finished(answer)] == untimed(
         events_of(engine(router="never"))
@@ -235,6 +240,7 @@ def test_a_skeleton_that_is_none_means_a_direct_answer(skeleton: list[str], foun
         route=fallen,
         text="Take figs, and rest.",
         usage={"skeleton": Usage(10, 9), "direct": Usage(5, 4)},
+        finish="stop",
         timings=UNTIMED,
     )
     assert [
@@ -253,23 +259,51 @@ def test_min_points_is_the_least() -> None:
     assert "Take figs, and rest." == text_of(events_of(engine(min_points=4)))
 
 
-def test_max_points_stops_the_skeleton() -> None:
-    """The model does not finish its list, and the call is closed before the points are written."""
-    llm = scripted(skeleton=["1. Eat well\n", "2. Sleep well\n", "3. Move", " every day"])
-    events = events_of(engine(llm, max_points=2))
-    assert [SkeletonText("1. Eat well\n"), SkeletonText("2. Sleep well\n")] == [
-        event for event in events if isinstance(event, SkeletonText)
-    ]
+@pytest.mark.parametrize(
+    ("skeleton", "max_points"),
+    [
+        (["1. Eat well\n", "2. Sleep well\n", "3. Move", " on" * 100, " every day"], 2),
+        (["1. Eat well\n2. Sleep well\n", "1. Again\n", " and" * 100, " again"], 10),
+    ],
+)
+def test_a_model_that_runs_on_after_its_list_is_cut_off(skeleton: list[str], max_points: int) -> None:
+    """More points than are wanted, or a second list: the call is closed before the points are written."""
+    llm = scripted(skeleton=skeleton)
+    held: list[AsyncIterator[Piece]] = []
+
+    def door(call: Call) -> AsyncIterator[Piece]:
+        held.append(llm(call))  # or it would be closed because nobody holds it
+        return held[-1]
+
+    events = events_of(SkeletonOfThought(llm=door, router="always", max_points=max_points))
+    assert SkeletonText(skeleton[-1]) not in events
     assert "1. Eat well: Take figs.\n\n2. Sleep well: Go to bed." == text_of(events)
-    assert 0 == llm.in_flight
+    assert (2, 0) == (llm.peak, llm.in_flight)
 
 
-def test_a_second_list_stops_the_skeleton() -> None:
-    """What begins again is not heard to its end."""
-    llm = scripted(skeleton=["1. Eat well\n2. Sleep well\n", "1. Again", "\n", "2. And again\n"])
-    events = events_of(engine(llm))
-    assert SkeletonText("2. And again\n") not in events
-    assert "1. Eat well: Take figs.\n\n2. Sleep well: Go to bed." == text_of(events)
+def test_a_model_that_adds_a_little_to_its_list_ends_by_itself() -> None:
+    """So its usage is heard, and no tracer takes the call for a failed one."""
+    llm = scripted(skeleton=["1. Eat well\n2. Sleep well\n", "3. Move every day\n", "\n"])
+    answer = engine(llm, max_points=3).ask(QUESTION)
+    assert answer.usage["skeleton"].output_tokens > 0
+
+
+def test_a_point_without_text_is_a_failed_one() -> None:
+    """A heading with nothing under it is no answer; the error names the cure."""
+    llm = scripted(points={1: "Take figs.", 2: " \n", 3: "Walk."}, finish={2: "length"})
+    with pytest.raises(PointError) as caught:
+        engine(llm).ask(QUESTION)
+    assert 2 == caught.value.number
+    assert "raise point_max_tokens" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("returned", ["skeleton", None, Route("skelton", "me", "a typo")])  # type: ignore[arg-type]
+def test_a_router_that_returns_no_route_is_told(returned: object) -> None:
+    """Before any model is called."""
+    llm = scripted()
+    with pytest.raises(ConfigurationError, match="the router returned"):
+        engine(llm, router=lambda _: returned).ask(QUESTION)
+    assert [] == llm.calls
 
 
 def test_a_skeleton_cut_by_its_token_limit_loses_its_last_point() -> None:
@@ -304,10 +338,11 @@ def test_headings(heading: Heading, text: str) -> None:
 
 
 @settings(max_examples=60)
-@given(SCRAPS, st.lists(SCRAPS, min_size=4, max_size=4), SCRAPS)
+@given(SCRAPS | LISTS, st.lists(SCRAPS, min_size=4, max_size=4), SCRAPS)
 def test_whatever_models_write_the_text_is_one(skeleton: str, points: list[str], direct: str) -> None:
     """All pieces together are the text of the answer, streamed or whole."""
-    llm = ScriptedLLM(skeleton=skeleton, points=dict(enumerate(points, 1)), direct=direct)
+    said = {number: f"Well, {text}" for number, text in enumerate(points, 1)}  # a point without text is an error
+    llm = ScriptedLLM(skeleton=skeleton, points=said, direct=direct)
     sot = engine(llm, max_points=4)
     events = asyncio.run(collect(sot.astream(QUESTION)))
     assert isinstance(events[-1], Finished)
@@ -319,6 +354,16 @@ def test_whatever_models_write_the_text_is_one(skeleton: str, points: list[str],
         assert written.text == "".join(e.text for e in events if isinstance(e, PointText) and e.number == number)
         assert written.text in answer.text
     assert 0 == llm.in_flight
+
+
+@pytest.mark.parametrize("preamble", ["", "Okay, the user asks how to stay healthy. " * 9], ids=["short", "long"])
+def test_thoughts_without_an_opening_tag_give_one_text(preamble: str) -> None:
+    """Streamed or whole; where they are long, the model is heard until they end."""
+    thoughts = f"{preamble}\n1. Hm\n2. So\n\nOr rather:\n1. Ah\n2. Oh\n</think>\n"
+    llm = scripted(skeleton=thoughts + "1. Eat well\n2. Sleep well\n3. Move every day")
+    text = text_of(events_of(engine(llm)))
+    assert text == whole(engine(llm)).text
+    assert (text == TEXT) is bool(preamble)
 
 
 def test_whole_answers_are_asked_for_whole() -> None:
@@ -339,6 +384,12 @@ def test_number_and_title_are_not_said_twice() -> None:
     """They stand in the heading."""
     llm = scripted(points={1: "1. Eat well: Take figs.", 2: "**Sleep well:** Go to bed.", 3: "### 3. Walk."})
     assert TEXT == text_of(events_of(engine(llm)))
+
+
+def test_a_text_that_is_shorter_than_its_title_is_said() -> None:
+    """Until its end it might have become the title."""
+    llm = scripted(points={1: "Take figs.", 2: "Go to bed.", 3: "Move."})
+    assert TEXT.replace("Walk.", "Move.") == text_of(events_of(engine(llm)))
 
 
 def test_thoughts_are_not_said() -> None:

@@ -52,8 +52,6 @@ ECHOES = {
     "thoughts before": "<think>2. Sleep well: Hm.</think>\n\n2. Sleep well: Go to bed.",
     "no echo": "Go to bed.",
     "no echo, blanks around": "\n Go to bed. \n\n",
-    "thoughts between": "Go <think>Where? There.</think>to bed.",
-    "thoughts that never end": "Go to bed.<think>Or",
 }
 
 KEPT = (
@@ -177,3 +175,17 @@ def test_text_is_shown_as_it_comes() -> None:
 def test_a_long_text_takes_no_longer_than_its_length(part: str) -> None:
     """A megabyte of anything returns; were it quadratic, the time limit of the test would end it."""
     assert isinstance(cleaned([part * (1_000_000 // len(part))]), str)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Models wrap thoughts in <think> and </think> tags.",
+        "Use the <think> tag to mark it. Then go on.",
+        "A <thinking> man",
+    ],
+)
+def test_a_text_about_thoughts_is_kept_whole(text: str) -> None:
+    """Thoughts come first; once anything else was said, a tag is a part of the text."""
+    cleaned = ExpansionText(Point(1, "Sleep well"))
+    assert text == "".join(cleaned.feed(sign) for sign in text) + cleaned.flush()

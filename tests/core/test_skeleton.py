@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from skeleton_of_thought import Point, Skeleton, SkeletonError, SkeletonParser
 from skeleton_of_thought.skeleton import parse
 
-from .cutting import SCRAPS, cuttings
+from .cutting import LISTS, SCRAPS, cuttings
 
+HM = "Okay, the user asks how to stay healthy. I should think of what matters most to most people. " * 3
 EAT_SLEEP_MOVE = ["Eat well", "Sleep well", "Move every day"]
 
 STYLES = {
@@ -89,8 +90,8 @@ AROUND = {
     "thoughts on the same line": "<think>1. hm 2. hm 3. hm</think>{}",
     "thoughts under another name": "<Reasoning>1. Hm</Reasoning>\n{}",
     "thoughts without an opening tag": "1. The user\n2. wants\n3. health\n</think>\n\n{}",
+    "long thoughts without an opening tag": HM + "1. Hm\n2. So\n\nOr rather:\n1. Ah\n2. Oh\n3. No\n</think>\n{}",
     "thoughts twice": "<think>1. a</think><think>2. b</think>\n{}",
-    "thoughts that never end": "{}\n<think>\n4. Or should I",
     "empty thoughts": "<think>\n\n</think>\n\n{}",
     "a closing remark": "{}\n\nLet me know if you want me to expand any of these!",
     "a closing remark with a number in it": "{}\n\nThese 3 points, 1. and 2. above all, matter.",
@@ -232,13 +233,16 @@ def test_a_point_cut_by_a_token_limit_is_none(text: str, expected: list[str]) ->
         ("1. Eat\n2. Sleep\n3. Move", False),
         ("1. Eat\n2. Sleep\n3. Move\n", True),
         ("1. Eat\n2. Sleep\n1. Again\n", True),
-        ("1. Eat\n2. Sleep\n1. Again\n</think>\n1. Eat\n", False),
+        ("1. Eat\n2. Sleep\n1. Again\n</think>\n1. Eat\n", True),
+        (f"{HM}1. Hm\n2. So\n1. Again\n2. So\n", False),
+        (f"{HM}1. Hm\n2. So\n1. Again\n</think>\n1. Eat\n", False),
+        (f"{HM}1. Hm\n2. So\n1. Again\n</think>\n1. Eat\n2. Sleep\n3. Move\n", True),
         ("- Eat\n- Sleep\n- Move\n", True),
         ("No list.\nAt all.\n", False),
     ],
 )
 def test_done_stops_the_model(text: str, done: bool) -> None:
-    """Once the list is full, or a second one begins, nothing is left to hear."""
+    """Once the list is full, or a second one begins, nothing is left to hear, unless it may all be a thought."""
     parser = SkeletonParser(max_points=3)
     parser.feed(text)
     assert done is parser.done
@@ -273,7 +277,7 @@ def test_letter_by_letter(text: str) -> None:
     assert "</think>" in text or found == parser.points
 
 
-@given(st.data(), st.sampled_from([text for text, _ in ROWS.values()]) | SCRAPS, st.sampled_from([None, 2, 10]))
+@given(st.data(), st.sampled_from([text for text, _ in ROWS.values()]) | SCRAPS | LISTS, st.sampled_from([None, 2, 10]))
 def test_no_cutting_changes_the_points(data: st.DataObject, text: str, max_points: int | None) -> None:
     """Networks cut anywhere."""
     whole, parser = SkeletonParser(max_points), SkeletonParser(max_points)
@@ -282,7 +286,20 @@ def test_no_cutting_changes_the_points(data: st.DataObject, text: str, max_point
     assert (whole.points, whole.done) == (parser.points, parser.done)
 
 
-@given(st.data(), SCRAPS)
+@given(st.data(), SCRAPS | LISTS, st.sampled_from([None, 2]))
+def test_a_model_that_is_stopped_has_said_all_its_points(
+    data: st.DataObject, text: str, max_points: int | None
+) -> None:
+    """Whoever stops at ``done`` has the points of the whole text."""
+    stopped = SkeletonParser(max_points)
+    for piece in data.draw(cuttings(text)):
+        if not stopped.done:
+            stopped.feed(piece)
+    stopped.flush()
+    assert parse(text, max_points=max_points) == tuple(stopped.points)
+
+
+@given(st.data(), SCRAPS | LISTS)
 def test_no_cutting_changes_what_a_limit_leaves(data: st.DataObject, text: str) -> None:
     """Neither where the text was ended by a token limit."""
     whole, parser = SkeletonParser(), SkeletonParser()

@@ -1,6 +1,7 @@
 """`SoTChain` in the place of a chat model, against a real endpoint."""
 
 import asyncio
+import copy
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from ..script import DIRECT, QUESTION, REPLY, SKELETON, TEXT
 ChatOpenAI = pytest.importorskip("langchain_openai").ChatOpenAI
 
 from langchain_core.callbacks import BaseCallbackHandler  # noqa: E402 -- only where the framework is
+from langchain_core.language_models import SimpleChatModel  # noqa: E402
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage  # noqa: E402
 from langchain_core.output_parsers import StrOutputParser  # noqa: E402
 from langchain_core.prompts import ChatPromptTemplate  # noqa: E402
@@ -213,3 +215,57 @@ def test_what_is_no_question_is_refused(llm: Any, server: LatencyServer, asked: 
     with pytest.raises(InputError):
         SoTChain(llm=llm).invoke(asked)
     assert server.requests == []
+
+
+class Strict(SimpleChatModel):
+    """A chat model that takes no option that it does not know, as Ollama's and Google's."""
+
+    def _call(self, messages: Any, stop: Any = None, run_manager: Any = None) -> str:
+        asked = messages[-1].text
+        return SKELETON if "skeleton" in asked else "Said." if "Write only point" in asked else DIRECT
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None) -> Any:
+        return super()._generate(messages, stop, run_manager)
+
+    @property
+    def _llm_type(self) -> str:
+        return "strict"
+
+
+@pytest.mark.parametrize(
+    "wrapped", [lambda llm: llm, lambda llm: llm.with_retry(), lambda llm: llm | StrOutputParser()]
+)
+def test_a_model_that_knows_no_bound_gets_none(wrapped: Any) -> None:
+    """Any chat model will do, and any Runnable that answers like one."""
+    chain = SoTChain(llm=wrapped(Strict()))
+    assert "1. Keep regular hours: Said." == chain.invoke(QUESTION).text.split("\n\n")[0]
+    assert "1. Keep regular hours: Said." == asyncio.run(chain.ainvoke(QUESTION)).text.split("\n\n")[0]
+
+
+def test_usage_that_no_model_told_is_not_known() -> None:
+    """Zero would be believed."""
+    assert SoTChain(llm=Strict()).invoke(QUESTION).usage_metadata is None
+
+
+def test_a_copy_shares_the_bound(llm: Any) -> None:
+    """One for all: configured copies are made for each call."""
+    chain = SoTChain(llm=llm, max_concurrency=3)
+    copied = copy.deepcopy(chain).model_copy(update={"max_points": 4})
+    assert (chain.max_concurrency, 4) == (copied.max_concurrency, copied.max_points)
+
+
+def test_leaving_a_pipeline_early_is_quiet() -> None:
+    """Nobody hears of it when the loop ends."""
+    told: list[Any] = []
+
+    async def leave(pipeline: Any) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        async for _ in pipeline.astream({"question": QUESTION}):
+            break
+
+    with LatencyServer(LatencyModel(reply=REPLY, per_token=0.01)) as slow:
+        llm = ChatOpenAI(base_url=slow.base_url, model="scripted", api_key="none", max_retries=0)
+        prompt = ChatPromptTemplate.from_template("{question}")
+        asyncio.run(leave(prompt | SoTChain(llm=llm) | StrOutputParser()))
+        slow.wait_until_idle()
+    assert [] == told

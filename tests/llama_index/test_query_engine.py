@@ -225,7 +225,16 @@ def test_leaving_a_stream_leaves_no_request_behind(index: VectorStoreIndex) -> N
 
 def test_bad_settings_are_refused(llm: Any) -> None:
     """A misspelt name and a value that cannot work, before any model is called."""
-    with pytest.raises(TypeError, match="max_pionts"):
+    with pytest.raises(ConfigurationError, match="there is no setting max_pionts: use one of router, "):
         SoTSynthesizer(llm=llm, max_pionts=3)
     with pytest.raises(ConfigurationError, match="heading='big' cannot work"):
         SoTSynthesizer(llm=llm, heading="big")
+
+
+def test_what_would_be_ignored_is_refused(index: VectorStoreIndex, llm: Any) -> None:
+    """Settings beside a synthesizer that has its own, and prompts that have no name here."""
+    synthesizer = SoTSynthesizer(llm=llm)
+    with pytest.raises(ConfigurationError, match="max_points"):
+        SoTQueryEngine.from_args(index.as_retriever(), response_synthesizer=synthesizer, max_points=3)
+    with pytest.raises(ConfigurationError, match="text_qa_template"):
+        synthesizer.update_prompts({"text_qa_template": None})
