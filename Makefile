@@ -3,9 +3,8 @@
 Q ?= What are the most effective ways to deal with stress?
 PYTHON ?= python3
 BIN := .venv/bin
-MODEL := .venv/.model
 
-.PHONY: ask test test-extras check docs bench demo setup help clean
+.PHONY: ask test test-extras check docs bench demo setup model help clean
 
 help:
 	@echo "make ask Q=\"...\"   answer a question with Skeleton-of-Thought on the embedded model"
@@ -15,10 +14,11 @@ help:
 	@echo "make bench         time Skeleton-of-Thought against one answer of the same length"
 	@echo "make setup         make the environment and bring the embedded model"
 
-setup: $(BIN)/.made $(MODEL)
+setup: $(BIN)/.made model
 
-ask: $(BIN)/.asks $(MODEL)
-	@$(BIN)/sot ask "$(Q)"
+ask: export QUESTION = $(value Q)
+ask: $(BIN)/.asks model
+	@$(BIN)/sot ask "$$QUESTION"
 
 test: setup
 	$(BIN)/pytest --cov --cov-report=term $(ARGS)
@@ -55,6 +55,6 @@ $(BIN)/.made: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
 	@touch $@ $(BIN)/.asks
 
-$(MODEL): | $(BIN)/.asks
-	$(BIN)/sot model pull
-	@touch $@
+# Where it is here already, this only looks.
+model: $(BIN)/.asks
+	@$(BIN)/sot model path smollm2-135m >/dev/null 2>&1 || $(BIN)/sot model pull

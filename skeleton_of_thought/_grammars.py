@@ -40,7 +40,7 @@ def list_grammar(max_points: int, question: str) -> str:
     return "\n".join([
         'root ::= "1. " title "\\n2. " title "\\n3. " title' + (" more4?" if most > 3 else ""),
         *more,
-        'title ::= first (" " word){1,7}',
+        'title ::= first (" " word){1,7} ":"?',  # a model that wants to go on is led into nonsense otherwise
         f"first ::= [{first}] {_WORD.format(letters=letters)}{{0,15}}",
         f"word ::= [A-Za-z{letters}] {_WORD.format(letters=letters)}{{0,15}}",
     ])

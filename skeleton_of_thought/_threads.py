@@ -1,4 +1,4 @@
-"""Every thread of this project, in both directions.
+"""Every thread of a run, in both directions.
 
 A synchronous caller borrows one private event loop that lives in a daemon thread: so the twin of an
 asynchronous method is one line, works in scripts, in worker threads and inside a running loop, and a
@@ -89,11 +89,21 @@ class _Job(Generic[T]):
             raise RuntimeError(f"a synchronous method was called from inside a run: {twin}")
         self.future: Future[T] = Future()
         self._work = work
+        self._task: asyncio.Task[T] | None = None
+
+    def start(self) -> None:
+        """Begin. From now on `end` has to be called: an interrupt may come at any time."""
         self._loop.call_soon_threadsafe(self._begin)
 
     def _begin(self) -> None:
         self._task = self._loop.create_task(self._work)
         self._task.add_done_callback(self._finish)
+
+    def _cancel(self) -> None:
+        if self._task is None:  # the interrupt came first
+            self._begin()
+        assert self._task is not None
+        self._task.cancel()
 
     def _finish(self, task: asyncio.Task[T]) -> None:
         if task.cancelled():
@@ -106,7 +116,7 @@ class _Job(Generic[T]):
     def end(self) -> None:
         """Cancel what still runs, and wait until it has ended."""
         if not self.future.done() and not sys.is_finalizing():  # then the loop's thread stands still for ever
-            self._loop.call_soon_threadsafe(lambda: self._task.cancel())
+            self._loop.call_soon_threadsafe(self._cancel)
             if not _runs_here(self._loop):  # there, the garbage collector closes a stream that was forgotten
                 wait([self.future])
 
@@ -122,6 +132,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Wait for *work* on the private loop. An interrupt cancels it and waits until it has ended."""
     job = _Job(work, f"await {getattr(work, '__name__', 'its a-prefixed twin')} instead")
     try:
+        job.start()
         return job.future.result()
     finally:
         job.end()
@@ -139,6 +150,7 @@ def iterate(stream: AsyncGenerator[T, None]) -> Generator[T, None, None]:
     job = _Job(drain(), "use its a-prefixed twin, such as astream, with `async for`")
     job.future.add_done_callback(lambda _: items.put(_END))
     try:
+        job.start()
         while (item := items.get()) is not _END:
             yield item
         job.future.result()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 try:
     from ..models import _store
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise ImportError('the embedded models need more packages: pip install "skeleton-of-thought[local]"') from error
 
 

@@ -10,15 +10,15 @@ from .generation import Generation
 try:
     from ._openvino import engine_for
     from ._store import DEFAULT_MODEL, find
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise ImportError('the embedded model needs OpenVINO: pip install "skeleton-of-thought[local]"') from error
 
 _SMALL = 400_000_000
 """Bytes of a model file; 0.5B parameters in 8 bits are 600 million, 135M in 4 bits are 100 million."""
 
 _SKELETON_REPETITION = 1.1
-_SKELETON_VARIETY = 0.5
-"""Presence and frequency penalty: without them a 135M model writes one point ten times, with more it makes up words."""
+_SKELETON_PRESENCE, _SKELETON_FREQUENCY = 0.8, 0.5
+"""Penalties: without them a 135M model writes one point ten times, with more it makes up words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class LocalModel:
             temperature=self.temperature,
             seed=self.seed,
             repetition_penalty=_SKELETON_REPETITION if varied else self.repetition_penalty,
-            presence_penalty=_SKELETON_VARIETY if varied else None,
-            frequency_penalty=_SKELETON_VARIETY if varied else None,
+            presence_penalty=_SKELETON_PRESENCE if varied else None,
+            frequency_penalty=_SKELETON_FREQUENCY if varied else None,
         )
         return engine_for(find(self.model)).generate(generation)

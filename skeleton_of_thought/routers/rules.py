@@ -80,6 +80,7 @@ _AGAINST = (
         "the answer is a calculation or a proof",
         r"\d\s*[-+*/×÷^=<>]\s*[-(]?[\dx]|\b\d+ (?:times|plus|minus|divided by) \d|\bconvert\b[^.?!]*\d",
         r"\b(?:calculate|compute|simplify|differentiate|factori[sz]e|prove that)\b|\b(?:solve|evaluate|integrate|derive)\b[^?!]*[\d=^]",
+        r"\b(?:prime )?factors of \d|\bnumbers? \d|\b(?:a|this|the) fraction\b|\b\d+\.\d+ and \d",
         r"\b(?:integral|derivative|equation|square root|probability that|how many (?:ways|times|different))\b",
         r"\b(?:what is|what's|find)\b[^.?!]*\b(?:sum|product|average|median|percent(?:age)?|value|number|probability) of\b",
         r"\b(?:if\b|\d)[^?]*\b(?:how (?:many|much|long|far|fast|old)|when)\b|\bhow (?:many|much|long|far|fast|old)\b[^.?!]*\bif\b",
@@ -106,7 +107,7 @@ _AGAINST = (
         "the answer is one running text",
         rf"{_TOLD}(?:write|compose|draft|create|tell|craft|give|make|continue|finish|generate)\b[^.?!]{{0,80}}\b{_TEXT}\b",
         rf"\b(?:need|want|would like|looking for) (?:a|an|some|\d+) [^.?!]{{0,40}}\b{_TEXT}\b",
-        r"\b(?:pretend|imagine|act as|role-?play|you(?: a|')re (?:an?|the|my)|speak (?:as|like)|as if you (?:were|are)|from the perspective of)\b",
+        r"\b(?:pretend|imagine|act as|role-?play|you(?: a|')re (?:an?|the|my)|speak (?:as|like)|as if you (?:were|are)|from the perspective of|play the (?:role|part) of)\b",
         r"写(?:一|首|封|篇|个).{0,15}(?:诗|故事|信|邮件|文章|作文|小说|对联|歌词|演讲)|讲(?:一)?个.{0,8}(?:故事|笑话)|扮演",
         r"\b(?:escribe|redacta|cuenta|cuéntame)\b.{0,30}\b(?:cuento|historia|poema|carta|correo|chiste|ensayo)\b",
         r"\b(?:schreib\w*|erzähl\w*|verfass\w*)\b.{0,30}(?:geschichte|gedicht|brief|e-?mail|witz|aufsatz)\b",
@@ -127,6 +128,7 @@ _AGAINST = (
         r"|largest|smallest|tallest|longest|fastest|highest|oldest|first|last|latest)\b",
         r"^\s*(?:what|which) (?:year|day|month|country|city|state|color|colour|number|planet|element|team|company|language)\b",
         r"^\s*how (?:many|much|old|tall|far|long|big|deep|high|heavy|fast|often)\b",
+        r"^\s*what roles? did [A-Z]\w+ [A-Z]\w+ play\b|\bimpact factor\b|\batomic numbers?\b",
         # "Was" asks for a fact in English, and for anything in German.
         r"^\s*(?:is|are|was(?! (?:sind|ist|sollte|kann|muss|macht|bringt|hilft|wäre|würde|passiert)\b)|were|does|did|do|has|have|had|can"
         r"|could|will|am) (?!you (?:explain|describe|list|give|suggest|tell|help|name|recommend|share|outline|compare|discuss))"

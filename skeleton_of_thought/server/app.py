@@ -232,7 +232,7 @@ def serve(
     generator: Generator,
     *,
     host: str = "127.0.0.1",
-    port: int = 8000,
+    port: int = 8094,
     ready: Callable[[Running], None] = lambda _: None,
 ) -> None:
     """Serve *generator* until the process is told to stop: by Ctrl-C, which is no error, or by a signal.

@@ -247,6 +247,7 @@ def test_an_interrupt_cancels_the_run_and_waits_for_its_end() -> None:
     code = """
         import asyncio, signal, threading
         from skeleton_of_thought._threads import run
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
         async def endless():
             try:
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
