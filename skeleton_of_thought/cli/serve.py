@@ -6,8 +6,8 @@ import os
 
 from ..errors import ConfigurationError
 from ..models.generation import Generation, Generator
-from ..server import serve
-from ..server.app import Running
+from ..server import Running, serve
+from . import figures
 
 try:
     from ..models._openvino import engine_for
