@@ -84,6 +84,12 @@ def test_a_question_is_text(text: object) -> None:
         Question(text)  # type: ignore[arg-type]  # that is the point
 
 
+def test_half_a_sign_is_refused() -> None:
+    """It could not be sent, and the error would come from deep inside a client."""
+    with pytest.raises(InputError, match="the question has half a sign at 4"):
+        Question("Why \ud83d?")
+
+
 def test_messages_are_compared_by_what_they_say() -> None:
     """Not by the framework's object that they stand for."""
     assert Message("user", "Why?", origin=1) == Message("user", "Why?", origin=2)

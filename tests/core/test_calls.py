@@ -1,6 +1,8 @@
+import pickle
+
 import pytest
 
-from skeleton_of_thought import Abilities, Call, ContextLengthError, InputError, Message, PointError, Usage
+from skeleton_of_thought import Abilities, Call, ContextLengthError, Finish, InputError, Message, PointError, Usage
 from skeleton_of_thought.calls import Door, abilities_of, options_of, tags_of
 from skeleton_of_thought.testing import ScriptedLLM
 
@@ -50,3 +52,18 @@ def test_errors_hold_their_facts() -> None:
     assert (9000, 8192) == (context.tokens, context.limit)
     assert "the call needs 9000 tokens and the model takes 8192: shorten the question or its context" == str(context)
     assert isinstance(context, InputError)
+
+
+@pytest.mark.parametrize("error", [PointError(2, "Sleep well"), ContextLengthError(9000, 8192)])
+def test_errors_travel_between_processes(error: Exception) -> None:
+    """A task queue pickles them."""
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own
+    assert (str(error), vars(error)) == (str(copy), vars(copy))
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"), [("MAX_TOKENS", "length"), ("end_turn", "stop"), ("SAFETY", "content_filter"), ("stop", "stop")]
+)
+def test_reasons_of_other_protocols_are_said_in_one_language(reason: str, said: str) -> None:
+    """So that a text that was cut is known as one, whoever cut it."""
+    assert Finish(said) == Finish.of(reason)

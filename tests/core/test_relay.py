@@ -38,7 +38,7 @@ async def one_and_failing_branch(emit: Emit[int]) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(fail())
             group.create_task(asyncio.Event().wait())
-    except* LookupError as errors:
+    except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
 
 

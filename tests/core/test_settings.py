@@ -88,3 +88,10 @@ def test_as_many_points_as_are_needed() -> None:
 def test_a_question_is_not_a_setting() -> None:
     """But it is compared without what the framework hung on it."""
     assert Question("Why?", origin=1) == Question("Why?", origin=2)
+
+
+def test_settings_that_were_only_passed_on_are_checked_by_name() -> None:
+    """A misspelt one is told, with those that there are."""
+    assert Settings(max_points=3) == Settings.of({"max_points": 3})
+    with pytest.raises(ConfigurationError, match=r"^there is no setting max_pionts: use one of router, prompts, "):
+        Settings.of({"max_pionts": 3})
