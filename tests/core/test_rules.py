@@ -314,7 +314,7 @@ What is the chemical symbol of iron?
 What is the plural of ox?
 Do penguins have knees?
 Was Cleopatra Greek?
-Who are you?
+Who is speaking?
 Hello!
 Hi there, how are you?
 Thanks, that helped a lot.
