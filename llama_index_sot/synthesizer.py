@@ -58,7 +58,6 @@ class SoTSynthesizer(BaseSynthesizer):
         callback_manager: CallbackManager | None = None,
         prompt_helper: PromptHelper | None = None,
         streaming: bool = False,
-        empty_response: str | None = None,
         **settings: Any,
     ) -> None:
         checked = Settings.of(settings)
@@ -67,7 +66,6 @@ class SoTSynthesizer(BaseSynthesizer):
             callback_manager=callback_manager,
             prompt_helper=prompt_helper,
             streaming=streaming,
-            empty_response=empty_response,
         )
         if isinstance(checked.max_concurrency, int):  # one bound per object, over all its runs
             checked = replace(checked, max_concurrency=Limit(checked.max_concurrency))
