@@ -11,8 +11,13 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
+OPEN_CONNECTION = (
+    "ignore:Exception ignored in. <(function _SelectorTransport.__del__|socket.socket )"
+    ":pytest.PytestUnraisableExceptionWarning"
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "llama_index" in item.path.parts and "tests" in item.path.parts:
-            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
-            item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
+            item.add_marker(pytest.mark.filterwarnings(OPEN_CONNECTION))
