@@ -1,7 +1,7 @@
 """Skeleton-of-Thought (arXiv 2307.15337): a short skeleton first, then all points of the answer at once."""
 
 from ._limits import Limit
-from .answer import Answer, Question, Route, Section, Timings
+from .answer import Answer, Passage, Question, Route, Section, Source, Timings
 from .calls import LLM, Abilities, Call, Finish, Message, Usage
 from .engine import SkeletonOfThought
 from .errors import (
@@ -17,6 +17,7 @@ from .errors import (
     SoTError,
 )
 from .prompts import Prompts
+from .retrieval import Retriever
 from .routers import Router
 from .settings import Settings
 from .skeleton import Point, Skeleton, SkeletonParser
@@ -36,10 +37,12 @@ __all__ = [
     "ModelError",
     "ModelFileError",
     "ModelMissingError",
+    "Passage",
     "Point",
     "PointError",
     "Prompts",
     "Question",
+    "Retriever",
     "Route",
     "Router",
     "Section",
@@ -49,6 +52,7 @@ __all__ = [
     "SkeletonOfThought",
     "SkeletonParser",
     "SoTError",
+    "Source",
     "Timings",
     "Usage",
 ]

@@ -29,11 +29,34 @@ class Limit:
         self._free = width
         self._lock = threading.Lock()
         self._waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+        self._narrower: dict[int, Limit] = {}
+        self._wider: Limit | None = None
+
+    def within(self, width: int) -> "Limit":
+        """Return the one limit of *width* inside this one: its holders have a place in both.
+
+        Raises:
+            ConfigurationError: *width* is not a whole number from 1 up.
+        """
+        with self._lock:
+            if width not in self._narrower:
+                narrower = self._narrower[width] = Limit(width)
+                narrower._wider = self
+            return self._narrower[width]
 
     def __deepcopy__(self, _: dict[int, object]) -> "Limit":
         return self
 
     async def __aenter__(self) -> None:
+        await self._acquire()
+        if self._wider:
+            try:
+                await self._wider.__aenter__()
+            except BaseException:
+                self._release()
+                raise
+
+    async def _acquire(self) -> None:
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -56,6 +79,8 @@ class Limit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._release()
+        if self._wider:
+            self._wider._release()
 
     def _release(self) -> None:
         with self._lock:

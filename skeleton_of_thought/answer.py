@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from .calls import Message, Stage, Usage
 from .errors import InputError
@@ -14,8 +14,29 @@ Heading: TypeAlias = Literal["numbered", "bold", "markdown", "none"]
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A text to answer from, as a retriever found it."""
+
+    text: str
+    key: str = ""
+    """What tells it from others: its identifier, or its text where there is none. The same key is found once."""
+    origin: Annotated[object, Field(exclude=True)] = field(default=None, compare=False, repr=False)
+    """The framework's own document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A passage, and the number by which the whole answer cites it."""
+
+    number: int
+    passage: Passage
+    points: tuple[int, ...] = ()
+    """Numbers of the points it was found for. Empty where it was found for the whole question."""
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and what every call of the run sees before it.
+    """What is asked, and what every call of the run sees with it.
 
     Raises:
         InputError: the question is empty.
@@ -26,13 +47,15 @@ class Question:
     """The system message and earlier turns, oldest first."""
     passages: tuple[str, ...] = ()
     """Texts to answer from, as a retriever found them."""
+    since: tuple[Message, ...] = ()
+    """What has been said since: tools that were called for it, and their results."""
     origin: object = field(default=None, compare=False, repr=False)
-    """The framework's own message that asked. See ``Message.origin``."""
+    """The framework's own message that asked; it may hold more than text. See ``Message.origin``."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise InputError(f"a question is text, not {type(self.text).__name__}")
-        if not self.text.strip():
+        if not self.text.strip() and self.origin is None:
             raise InputError("the question is empty: ask something, in words")
         try:
             self.text.encode()
@@ -63,6 +86,10 @@ class Section:
     """Why the model stopped, where it told: ``stop``, ``length``, ``content_filter``."""
     usage: Usage | None = None
     """``None`` where the model told nothing."""
+    sources: tuple[int, ...] = ()
+    """Numbers of the sources that were retrieved for it."""
+    span: tuple[int, int] | None = field(default=None, compare=False)
+    """Where its text stands in that of the answer: from, and up to. ``None`` as long as it is not shown whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +103,10 @@ class Timings:
     skeleton_first: float | None = None
     """From the skeleton call to its first token."""
     points: Mapping[int, float] = field(default_factory=dict)
+    retrieval: Mapping[int, float] = field(default_factory=dict)
+    """What each point's own retrieval took, by number; under 0 that of a direct answer."""
     critical_path: float | None = None
-    """The skeleton and the longest chain of points: what no scheduler can beat."""
+    """The skeleton and the longest chain of points, retrieval included: what no scheduler can beat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +123,11 @@ class Answer:
     """Tokens by stage, as far as the models told: a stage of which none did is not there."""
     finish: str | None = None
     """Why a direct answer ended, where the model told. For points see ``sections``."""
+    sources: tuple[Source, ...] = ()
+    """All passages that were given to the model, each once, in the order of their numbers."""
     timings: Timings
+    origins: Annotated[tuple[object, ...], Field(exclude=True)] = field(default=(), compare=False, repr=False)
+    """The framework's own messages that a direct answer came in, for an adapter to hand on whole."""
 
     @property
     def total_usage(self) -> Usage:

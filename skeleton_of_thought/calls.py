@@ -1,8 +1,8 @@
 """The one door to a language model.
 
 The core knows no provider and no framework. Whatever a question needs from a model is one ``Call``;
-whatever can turn a call into a stream of pieces is an ``LLM``. Pieces are text, and at the end, where
-the model tells, what the call cost and why it ended.
+whatever can turn a call into a stream of pieces is an ``LLM``. Pieces are text, plain or with what it
+came in, and at the end, where the model tells, what the call cost and why it ended.
 
 A door may carry ``abilities``. Without them it is taken for a plain chat model, which is always safe.
 """
@@ -11,8 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
+from .skeleton import Skeleton
+
 Role: TypeAlias = Literal["system", "user", "assistant"]
 Stage: TypeAlias = Literal["route", "skeleton", "point", "direct"]
+
+TOOL_CALLS = "tool_calls"
+"""Why a call ended that asks for tools to be called, whatever text it has besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class Call:
     """GBNF, only ever set for a door with ``abilities.grammar``."""
     stream: bool = True
     """``False`` when nobody reads along: the door may then ask for the whole text at once."""
+    skeleton: Skeleton | None = None
+    """What the point belongs to, for the stage ``point``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +66,18 @@ class Usage:
         )
 
 
-_REASONS = {"max_tokens": "length", "end_turn": "stop", "stop_sequence": "stop", "safety": "content_filter"}
+_REASONS = {
+    "max_tokens": "length",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "safety": "content_filter",
+    "tool_use": TOOL_CALLS,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Why a call ended, in the words of the OpenAI protocol: ``stop``, ``length``, ``content_filter``.
+    """Why a call ended, in the words of the OpenAI protocol: ``stop``, ``length``, ``content_filter``, ``tool_calls``.
 
     >>> Finish.of("MAX_TOKENS")
     Finish(reason='length')
@@ -78,7 +91,18 @@ class Finish:
         return cls(_REASONS.get(reason.lower(), reason.lower()))
 
 
-Piece: TypeAlias = str | Usage | Finish
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A text together with the framework's own message that it came in.
+
+    A direct answer carries the message through whole: tool calls, images, whatever else it holds.
+    """
+
+    text: str
+    origin: object
+
+
+Piece: TypeAlias = str | Said | Usage | Finish
 
 
 @dataclass(frozen=True, slots=True)

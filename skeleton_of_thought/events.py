@@ -1,9 +1,9 @@
 """What a run says while it goes on. A closed union: ``match`` on it and end with ``assert_never``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from .answer import Answer, Route, Section
+from .answer import Answer, Route, Section, Source
 from .skeleton import Point, Skeleton
 
 
@@ -36,6 +36,20 @@ class SkeletonReady:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcesFound:
+    """Passages were retrieved that had not been found before. They come in the order of their numbers."""
+
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PointStarted:
+    """The call for a point begins: it has waited for its place, its passages and the points it comes after."""
+
+    point: Point
+
+
+@dataclass(frozen=True, slots=True)
 class PointText:
     """A piece of a point's text, at once, in whatever order the points are written."""
 
@@ -64,6 +78,8 @@ class Text:
     """A piece of the answer in reading order. All of them together are the text of the answer."""
 
     text: str
+    origin: object = field(default=None, compare=False, repr=False)
+    """The framework's own message that it came in, for a direct answer. It may hold more than text, or no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,5 +90,15 @@ class Finished:
 
 
 Event: TypeAlias = (
-    Routed | SkeletonText | PointFound | SkeletonReady | PointText | PointDone | PointFailed | Text | Finished
+    Routed
+    | SkeletonText
+    | PointFound
+    | SkeletonReady
+    | SourcesFound
+    | PointStarted
+    | PointText
+    | PointDone
+    | PointFailed
+    | Text
+    | Finished
 )

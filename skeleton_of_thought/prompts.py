@@ -43,9 +43,14 @@ SMALL_SENTENCES: Final[dict[Detail, tuple[int, int]]] = {"short": (1, 2), "mediu
 SMALL_POINT_MAX_TOKENS: Final[dict[Detail, int]] = {"short": 96, "medium": 192, "long": 384}
 """A small model that has said what it can goes on saying it."""
 
+Numbered: TypeAlias = tuple[tuple[int, str], ...]
+"""Passages, each with the number that it is cited by."""
+
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "passages": ("passages",),
+    "sources": ("passages",),
+    "query": ("title",),
     "point": ("title",),
     "point_start": ("title",),
 }
@@ -75,6 +80,15 @@ class Prompts:
 
     passages: str = "Answer from these passages.\n\n{passages}\n\nThe question:"
     """Names: ``passages``. Stands before the question when there are passages."""
+
+    sources: str = (
+        "Passages for this:\n\n{passages}\n\nUse what they say. Put the number of each passage that you use behind "
+        "the sentence that uses it, like [1]."
+    )
+    """Names: ``passages``. Stands before the task of a point that passages were retrieved for."""
+
+    query: str = "{title} ({question})"
+    """Names: ``title``, ``question``. What passages for a point are searched by."""
 
     skeleton: str = (
         "Do not answer yet. Write only the skeleton of the answer: a numbered list of {min_points} to {max_points} "
@@ -106,9 +120,13 @@ class Prompts:
                 if f"{{{name}}}" not in template:
                     raise ConfigurationError(f"prompts.{field.name} needs {{{name}}} somewhere: {template!r}")
 
-    def direct_call(self, question: Question, form: Form) -> Call:
+    def query_for(self, question: Question, point: Point | None) -> str:
+        """Say what to search for, for a point or for the whole question."""
+        return _fill(self.query, {"title": point.title, "question": question.text}) if point else question.text
+
+    def direct_call(self, question: Question, form: Form, passages: Numbered = ()) -> Call:
         """Ask for the whole answer."""
-        return Call("direct", self._prefix(question), stream=form.stream)
+        return Call("direct", self._prefix(question) + self._task("", passages), stream=form.stream)
 
     def skeleton_call(self, question: Question, form: Form) -> Call:
         """Ask for the skeleton."""
@@ -123,7 +141,9 @@ class Prompts:
         """Tell what of the skeleton is given to the model, and so is not in its text."""
         return self.skeleton_start if form.abilities.prefill and not form.abilities.grammar else ""
 
-    def point_call(self, question: Question, form: Form, skeleton: Skeleton, point: Point) -> Call:
+    def point_call(
+        self, question: Question, form: Form, skeleton: Skeleton, point: Point, passages: Numbered = ()
+    ) -> Call:
         """Ask for the text of one point."""
         names = {"number": str(point.number), "title": point.title, "length": LENGTHS[form.detail]}
         start = (Message("assistant", _fill(self.point_start, names)),) if form.abilities.prefill else ()
@@ -134,21 +154,22 @@ class Prompts:
             grammar = sentences_grammar(least, most, question.text) if form.abilities.grammar else None
             return Call(
                 "point",
-                self._prefix(question) + start,
+                self._prefix(question, passages) + start,
                 point.number,
                 max_tokens=max_tokens,
                 stop=("\n",),
                 grammar=grammar,
                 stream=form.stream,
+                skeleton=skeleton,
             )
         task = _fill(self.point, names)
         messages = (
             *self._skeleton_messages(question, form),
             Message("assistant", str(skeleton)),
-            Message("user", task if start else f"{task} {self.point_unstarted}"),
+            *self._task(task if start else f"{task} {self.point_unstarted}", passages),
             *start,
         )
-        return Call("point", messages, point.number, max_tokens=max_tokens, stream=form.stream)
+        return Call("point", messages, point.number, max_tokens=max_tokens, stream=form.stream, skeleton=skeleton)
 
     def _skeleton_messages(self, question: Question, form: Form) -> tuple[Message, ...]:
         prefix = self._prefix(question)
@@ -157,12 +178,20 @@ class Prompts:
         names = {"min_points": str(min(3, form.max_points)), "max_points": str(form.max_points)}
         return (*prefix, Message("user", _fill(self.skeleton, names)))
 
-    def _prefix(self, question: Question) -> tuple[Message, ...]:
+    def _prefix(self, question: Question, passages: Numbered = ()) -> tuple[Message, ...]:
         asked = Message("user", question.text, question.origin)
-        if not question.passages:
-            return (*question.history, asked)
-        numbered = "\n\n".join(f"[{number}] {text}" for number, text in enumerate(question.passages, 1))
-        return (*question.history, Message("user", _fill(self.passages, {"passages": numbered})), asked)
+        passages = (*enumerate(question.passages, 1), *passages)
+        given = (Message("user", _fill(self.passages, {"passages": _listed(passages)})),) if passages else ()
+        return (*question.history, *given, asked, *question.since)
+
+    def _task(self, task: str, passages: Numbered) -> tuple[Message, ...]:
+        sources = _fill(self.sources, {"passages": _listed(passages)}) if passages else ""
+        text = "\n\n".join(filter(None, (sources, task)))
+        return (Message("user", text),) if text else ()
+
+
+def _listed(passages: Numbered) -> str:
+    return "\n\n".join(f"[{number}] {text}" for number, text in passages)
 
 
 def _fill(template: str, names: dict[str, str]) -> str:

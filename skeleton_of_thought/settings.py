@@ -8,6 +8,7 @@ from ._limits import Limit
 from .answer import Heading
 from .errors import ConfigurationError
 from .prompts import Detail, Prompts
+from .retrieval import Retriever
 from .routers import Router
 
 RouterChoice: TypeAlias = Literal["auto", "always", "never"]
@@ -23,6 +24,8 @@ class Settings:
 
     router: RouterChoice | Router = "auto"
     """Whether a question gets a skeleton: by written rules, always, never, or as a router of yours decides."""
+    retriever: Retriever | None = None
+    """Finds passages for each point by the point's own words; they are numbered, given to the model and cited."""
     prompts: Prompts = Prompts()
     max_points: int = 10
     """More points are cut (paper, section 2.1: 3 to 10)."""
@@ -65,5 +68,9 @@ class Settings:
             value = getattr(self, name)
             if value not in possible:
                 raise ConfigurationError(f"{name}={value!r} cannot work: use one of {', '.join(map(repr, possible))}")
+        if self.retriever is not None and not callable(self.retriever):
+            raise ConfigurationError(
+                f"retriever={self.retriever!r} cannot be called: see skeleton_of_thought.Retriever"
+            )
         if not isinstance(self.prompts, Prompts):
             raise ConfigurationError(f"prompts={self.prompts!r} cannot work: use skeleton_of_thought.Prompts(...)")

@@ -63,6 +63,17 @@ class Skeleton:
         except CycleError as error:
             raise SkeletonError(f"points wait for each other: {error.args[1]}") from None
 
+    def point(self, number: int) -> Point:
+        """Return the point of that number.
+
+        Raises:
+            SkeletonError: there is none.
+        """
+        for point in self.points:
+            if point.number == number:
+                return point
+        raise SkeletonError(f"there is no point {number!r}: use one of {[point.number for point in self.points]}")
+
     def order(self) -> TopologicalSorter[int]:
         """Give a fresh sorter of the points' numbers: who may be written when."""
         return TopologicalSorter({point.number: point.after for point in self.points})

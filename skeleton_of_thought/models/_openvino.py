@@ -18,11 +18,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..calls import Finish, Piece, Usage
+from ..calls import Finish, Usage
 from ..errors import ModelError
 from ._pipeline import Defaults, Pipeline, Request, reason, token_limit
 from ._tokens import Prefixes, Text
-from .generation import Generation
+from .generation import Generated, Generation
 
 _GIVE_WAY = 50e-6
 """Seconds between two steps. Without them, most text reaches its reader only after the next step (9 ms later)."""
@@ -34,10 +34,10 @@ class _Job:
 
     generation: Generation
     loop: asyncio.AbstractEventLoop
-    pieces: "asyncio.Queue[Piece | Exception]" = field(default_factory=asyncio.Queue)
+    pieces: "asyncio.Queue[Generated | Exception]" = field(default_factory=asyncio.Queue)
     dropped: bool = False
 
-    def send(self, *pieces: Piece | Exception) -> None:
+    def send(self, *pieces: Generated | Exception) -> None:
         try:
             for piece in pieces:
                 self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
@@ -86,7 +86,7 @@ class Engine:
         # Not left to the interpreter's end: a daemon thread that is inside a step then cannot be ended cleanly.
         atexit.register(self.close)
 
-    async def generate(self, generation: Generation, /) -> AsyncGenerator[Piece, None]:
+    async def generate(self, generation: Generation, /) -> AsyncGenerator[Generated, None]:
         """Yield text as it comes, then one ``Usage`` and one ``Finish``. Closing it ends the work.
 
         Without a temperature, or at 0, the likeliest token is taken each time; with one, a seed chooses. Both

@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from ..calls import Message, Piece
+from ..calls import Finish, Message, Usage
+
+Generated: TypeAlias = str | Usage | Finish
+"""What a generator yields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class Generator(Protocol):
         """The model's name, as ``/v1/models`` tells it."""
         ...
 
-    def generate(self, generation: Generation, /) -> AsyncGenerator[Piece, None]:
+    def generate(self, generation: Generation, /) -> AsyncGenerator[Generated, None]:
         """Yield text as it comes, then one ``Usage`` and one ``Finish``. Closing it ends the work.
 
         Raises `InputError` when the generation cannot be done as asked.

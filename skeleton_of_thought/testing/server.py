@@ -12,8 +12,8 @@ from itertools import cycle, islice, pairwise
 from types import TracebackType
 from typing import Any, TypeAlias
 
-from ..calls import Finish, Piece, Usage
-from ..models.generation import Generation
+from ..calls import Finish, Usage
+from ..models.generation import Generated, Generation
 
 ReplyFunction: TypeAlias = Callable[[Generation], str]
 
@@ -119,7 +119,7 @@ class LatencyModel:
     name: str = "latency-model"
     _load: _Load = field(default_factory=_Load, init=False, repr=False)
 
-    async def generate(self, generation: Generation, /) -> AsyncGenerator[Piece, None]:
+    async def generate(self, generation: Generation, /) -> AsyncGenerator[Generated, None]:
         """Say the reply, in time."""
         tokens, reason = _cut(self.reply(generation), generation)
         asked = (generation.prompt or " ".join(message.text for message in generation.messages)).split()

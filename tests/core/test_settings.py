@@ -8,8 +8,9 @@ from skeleton_of_thought import ConfigurationError, Limit, Prompts, Question, Ro
 def test_the_defaults_work() -> None:
     """Nothing has to be set."""
     settings = Settings()
-    assert ("auto", Prompts(), 10, 2, "short", None, "numbered", 16) == (
+    assert ("auto", None, Prompts(), 10, 2, "short", None, "numbered", 16) == (
         settings.router,
+        settings.retriever,
         settings.prompts,
         settings.max_points,
         settings.min_points,
@@ -18,7 +19,7 @@ def test_the_defaults_work() -> None:
         settings.heading,
         settings.max_concurrency,
     )
-    assert len(fields(settings)) == 8
+    assert len(fields(settings)) == 9
 
 
 @pytest.mark.parametrize(
@@ -93,5 +94,5 @@ def test_a_question_is_not_a_setting() -> None:
 def test_settings_that_were_only_passed_on_are_checked_by_name() -> None:
     """A misspelt one is told, with those that there are."""
     assert Settings(max_points=3) == Settings.of({"max_points": 3})
-    with pytest.raises(ConfigurationError, match=r"^there is no setting max_pionts: use one of router, prompts, "):
+    with pytest.raises(ConfigurationError, match=r"^there is no setting max_pionts: use one of router, retriever, prompts, "):
         Settings.of({"max_pionts": 3})

@@ -1,0 +1,78 @@
+"""What a point is answered from, and the number under which the whole answer cites it."""
+
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Protocol
+
+from .answer import Passage, Source
+from .skeleton import Point
+
+
+class Retriever(Protocol):
+    """Anything that finds passages. A failure is an exception, raised as it is."""
+
+    def __call__(self, query: str, point: Point | None, /) -> Awaitable[Sequence[Passage]]:
+        """Find what *query* asks for.
+
+        Args:
+            query: the point's own words; see ``Prompts.query``.
+            point: ``None`` where the whole question is answered at once.
+        """
+        ...
+
+
+class Numbering:
+    """Number passages in reading order, whatever order they are found in.
+
+    A passage that is found for several points has one number. So a point's numbers are known as soon as those of
+    all earlier ones are, and are the same in every run that finds the same.
+
+    Args:
+        numbers: the points, in reading order.
+        given: passages that stand in the question, and so are cited first.
+
+    >>> sleep, walk = Passage("Sleep."), Passage("Walk.")
+    >>> numbering = Numbering([1, 2], ())
+    >>> numbering.feed(2, [walk, sleep])
+    []
+    >>> numbering.feed(1, [sleep])
+    [1, 2]
+    >>> numbering.of(2)
+    ((2, 'Walk.'), (1, 'Sleep.'))
+    """
+
+    def __init__(self, numbers: Iterable[int], given: Iterable[str]) -> None:
+        self._waiting = list(numbers)
+        self._found: dict[int, Sequence[Passage]] = {}
+        self._sources: dict[str, Source] = {}
+        for text in given:
+            self._take(Passage(text), ())
+
+    def feed(self, number: int, passages: Sequence[Passage]) -> list[int]:
+        """Take what was found for a point, and return the points whose passages have their numbers now."""
+        self._found[number] = passages
+        known = []
+        while self._waiting and self._waiting[0] in self._found:
+            known.append(self._waiting.pop(0))
+            for passage in self._found[known[-1]]:
+                self._take(passage, known[-1:])
+        return known
+
+    def of(self, number: int) -> tuple[tuple[int, str], ...]:
+        """Return the passages of a point, each with its number."""
+        found = {_key(passage): passage for passage in self._found.get(number, ())}
+        return tuple((self._sources[key].number, passage.text) for key, passage in found.items())
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All that have a number, in its order."""
+        return tuple(self._sources.values())
+
+    def _take(self, passage: Passage, points: Iterable[int]) -> None:
+        key = _key(passage)
+        known = self._sources.get(key, Source(len(self._sources) + 1, passage))
+        more = tuple(point for point in points if point and point not in known.points)
+        self._sources[key] = Source(known.number, known.passage, known.points + more)
+
+
+def _key(passage: Passage) -> str:
+    return passage.key or passage.text
