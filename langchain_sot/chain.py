@@ -1,40 +1,53 @@
 """`SoTChain`: a chat model's input and output, with the engine in between."""
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import fields
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
+from uuid import UUID
 
 from skeleton_of_thought import Abilities, ConfigurationError, Limit, Prompts, Router, Settings, SkeletonOfThought
 from skeleton_of_thought.answer import Heading
+from skeleton_of_thought.events import Event, Finished
 from skeleton_of_thought.prompts import Detail
 from skeleton_of_thought.settings import RouterChoice
 
 try:
-    from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
+    from langchain_core.language_models import LanguageModelInput
 except ImportError as error:
     raise ImportError('langchain_sot needs langchain-core: pip install "skeleton-of-thought[langchain]"') from error
 
-from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict, Field, SkipValidation
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.graph import Graph
+from langchain_core.runnables.utils import ConfigurableFieldSpec, get_unique_config_specs
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
 
-from ._convert import DoorTo, agather, async_door, chunk, gather, message, question_of, sync_door
+from ._graph import graph_of
+from ._messages import question_of
+from ._models import AnyRetriever, Model, Way
+from ._output import chunk, message
+from ._runnable import EventRunnable
+from ._structured import structured
+from .prompts import ChatPrompts
+from .steps import ExpansionChain, SkeletonChain
 
 
-class SoTChain(RunnableSerializable[LanguageModelInput, AIMessage]):
+class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
     """Answer with Skeleton-of-Thought, in the place of a chat model.
 
     Takes what a chat model takes and returns an ``AIMessage``; streams ``AIMessageChunk`` in reading order.
-    System messages and earlier turns come first in every call, unchanged. Config and callbacks reach every
+    System messages, earlier turns and results of tools come first in every call, unchanged. A direct answer
+    is the model's own message, with tool calls and all else that it holds. Config and callbacks reach every
     model call, whose run has ``sot_stage`` and ``sot_point`` in its metadata.
 
     The message's ``usage_metadata`` is the sum over all calls; ``response_metadata["sot"]`` holds route,
-    skeleton, sections, usage by stage and timings in seconds. The settings are those of
+    skeleton, points, sources, usage by stage and timings in seconds. The settings are those of
     `skeleton_of_thought.Settings`. Further keyword arguments of a call go to the model.
+    ``config["max_concurrency"]`` bounds the model calls of all runs that are given the same number.
 
     Raises:
-        InputError: the last message is not a question by the user, or it is empty.
+        InputError: there is no question by the user in the input, or it is empty.
         PointError: a point could not be written; what was written is in its ``answer``.
 
     >>> from langchain_core.language_models import FakeListChatModel
@@ -51,8 +64,13 @@ class SoTChain(RunnableSerializable[LanguageModelInput, AIMessage]):
     """Another, usually smaller, model for the points."""
     abilities: Abilities = Abilities()
     """What the models can do beyond plain chat. A grammar is sent as ``extra_body``, as OpenAI clients do."""
+    structured_skeleton: bool = False
+    """Ask for the skeleton by ``llm.with_structured_output``. Its points are found at once, not line by line."""
     router: RouterChoice | SkipValidation[Router] = "auto"
+    retriever: SkipValidation[AnyRetriever] | None = None
+    """Finds Documents for each point by the point's own words: a retriever, or a Runnable from text to Documents."""
     prompts: SkipValidation[Prompts] = Prompts()
+    """The wording: `Prompts`, or `ChatPrompts` for whole ``ChatPromptTemplate``."""
     max_points: int = 10
     min_points: int = 2
     detail: Detail = "short"
@@ -60,103 +78,147 @@ class SoTChain(RunnableSerializable[LanguageModelInput, AIMessage]):
     heading: Heading = "numbered"
     max_concurrency: int | SkipValidation[Limit] = Field(default=16)
 
+    @field_validator("prompts", mode="before")
+    @classmethod
+    def _loaded(cls, value: Any) -> Any:
+        return ChatPrompts(**value) if isinstance(value, Mapping) else value
+
     def model_post_init(self, context: Any, /) -> None:  # noqa: D102 -- pydantic's hook
         super().model_post_init(context)
         Settings(**self._settings())
         for name, model in {"llm": self.llm, "point_llm": self.point_llm}.items():
             if not isinstance(model, Runnable) and not (name == "point_llm" and model is None):
                 raise ConfigurationError(f"{name}={model!r} cannot work: use a chat model, such as ChatOpenAI(...)")
+        if self.retriever is not None and not isinstance(self.retriever, Runnable):
+            raise ConfigurationError(
+                f"retriever={self.retriever!r} cannot work: use store.as_retriever(), or a Runnable"
+            )
+        if self.structured_skeleton:
+            structured(self.llm)
+            if self.abilities != Abilities():
+                raise ConfigurationError("structured_skeleton=True is for plain chat models: leave abilities out")
         if isinstance(self.max_concurrency, int):  # one bound per chain object, over all its runs and copies
             self.__dict__["max_concurrency"] = Limit(self.max_concurrency)
 
     def _settings(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(Settings)}
+        named = {field.name: getattr(self, field.name) for field in fields(Settings)}
+        return named | {"retriever": None}  # which is LangChain's here
 
-    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
-        """Answer; the models' synchronous methods are used."""
-        return self._call_with_config(self._invoke, input, config, **kwargs)
+    @property
+    def skeleton_chain(self) -> SkeletonChain:
+        """The first step by itself: question in, `Skeleton` out."""
+        return SkeletonChain(chain=self)
 
-    async def ainvoke(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AIMessage:
-        """Answer."""
-        return await self._acall_with_config(self._ainvoke, input, config, **kwargs)
+    @property
+    def expansion_chain(self) -> ExpansionChain:
+        """The second step by itself: question, skeleton and a point's number in, message out."""
+        return ExpansionChain(chain=self)
 
-    def stream(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[AIMessageChunk]:
-        """Answer in pieces; the models' synchronous methods are used."""
-        return self.transform(iter([input]), config, **kwargs)
-
-    def astream(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[AIMessageChunk]:
-        """Answer in pieces."""
-
-        async def inputs() -> AsyncIterator[LanguageModelInput]:
-            yield input
-
-        return self.atransform(inputs(), config, **kwargs)
-
-    def transform(
-        self, input: Iterator[LanguageModelInput], config: RunnableConfig | None = None, **kwargs: Any
-    ) -> Iterator[AIMessageChunk]:
-        """Answer the sum of the inputs in pieces."""
-        return self._transform_stream_with_config(input, self._transform, config, **kwargs)  # type: ignore[return-value]  # chunks are AIMessages
-
-    def atransform(
-        self, input: AsyncIterator[LanguageModelInput], config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[AIMessageChunk]:
-        """Answer the sum of the inputs in pieces."""
-        return self._atransform_stream_with_config(input, self._atransform, config, **kwargs)  # type: ignore[return-value]  # chunks are AIMessages
-
-    def _invoke(
-        self, value: LanguageModelInput, run_manager: CallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any
-    ) -> AIMessage:
-        return message(self._engine(sync_door, config, kwargs).ask(question_of(value)), run_manager.run_id)
-
-    async def _ainvoke(
-        self,
-        value: LanguageModelInput,
-        run_manager: AsyncCallbackManagerForChainRun,
-        config: RunnableConfig,
-        **kwargs: Any,
-    ) -> AIMessage:
-        answer = await self._engine(async_door, config, kwargs).aask(question_of(value))
-        return message(answer, run_manager.run_id)
-
-    def _transform(
-        self,
-        values: Iterator[LanguageModelInput],
-        run_manager: CallbackManagerForChainRun,
-        config: RunnableConfig,
-        **kwargs: Any,
-    ) -> Iterator[AIMessageChunk]:
-        events = self._engine(sync_door, config, kwargs).stream(question_of(gather(values)))
-        try:
-            for event in events:
-                if piece := chunk(event, run_manager.run_id):
-                    yield piece
-        finally:
-            events.close()
-
-    async def _atransform(
-        self,
-        values: AsyncIterator[LanguageModelInput],
-        run_manager: AsyncCallbackManagerForChainRun,
-        config: RunnableConfig,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessageChunk]:
-        events = self._engine(async_door, config, kwargs).astream(question_of(await agather(values)))
-        try:
-            async for event in events:
-                if piece := chunk(event, run_manager.run_id):
-                    yield piece
-        finally:
-            await events.aclose()
-
-    def _engine(self, door: DoorTo, config: RunnableConfig, options: dict[str, Any]) -> SkeletonOfThought:
+    def engine(self, way: Way) -> SkeletonOfThought:
         """Make the engine of one call: nothing of a call is kept on ``self``."""
-        llm = door(self.llm, self.abilities, config, options)
-        point_llm = door(self.point_llm, self.abilities, config, options) if self.point_llm else None
-        return SkeletonOfThought(llm=llm, point_llm=point_llm, **self._settings())
+        limit = self.max_concurrency
+        assert isinstance(limit, Limit)
+        if width := way.config.get("max_concurrency"):
+            limit = limit.within(width)
+        planner = structured(self.llm) if self.structured_skeleton else None
+        models = {
+            "llm": way.door(self.llm, self.abilities, planner),
+            "point_llm": way.door(self.point_llm, self.abilities) if self.point_llm else None,
+            "retriever": way.retriever(self.retriever) if self.retriever else None,
+        }
+        return SkeletonOfThought(**self._settings() | models | {"max_concurrency": limit})
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> "SoTChain":
+        """Return a chain whose models know *tools*. A message that calls one is handed through unchanged.
+
+        Raises:
+            ConfigurationError: a model knows no tools.
+        """
+
+        def bound(model: Model) -> Model:
+            try:
+                return getattr(model, "bind_tools")(tools, **kwargs)  # type: ignore[no-any-return]  # noqa: B009 -- not every Runnable has it
+            except (AttributeError, NotImplementedError) as error:
+                raise ConfigurationError(
+                    f"{type(model).__name__} knows no tools: use a model with bind_tools"
+                ) from error
+
+        point_llm = self.point_llm and bound(self.point_llm)
+        told = {"llm": bound(self.llm), "point_llm": point_llm, "prompts": self.prompts.with_tools()}
+        return self.model_copy(update=told)
+
+    def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
+        """Return the model's own Runnable for structured output, which is never an answer in points."""
+        return getattr(self.llm, "with_structured_output")(schema, **kwargs)  # type: ignore[no-any-return]  # noqa: B009 -- not every Runnable has it
+
+    def as_tool(
+        self,
+        args_schema: type[BaseModel] | None = None,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        arg_types: dict[str, type] | None = None,
+    ) -> BaseTool:
+        """Return a tool that takes a ``question`` and returns the text of the answer.
+
+        Raises:
+            ConfigurationError: other arguments are asked for.
+        """
+        if args_schema or arg_types:
+            raise ConfigurationError(
+                "this tool takes a question: for other arguments use (prompt | chain).as_tool(...)"
+            )
+
+        def answer(question: str, config: RunnableConfig) -> str:
+            return str(self.invoke(question, config).text)
+
+        async def aanswer(question: str, config: RunnableConfig) -> str:
+            return str((await self.ainvoke(question, config)).text)
+
+        return StructuredTool.from_function(
+            answer,
+            aanswer,
+            name=name or "answer_in_points",
+            description=description or "Answer a question at length, point by point.",
+        )
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """What ``config["configurable"]`` can set in the models and the retriever."""
+        inner = (self.llm, self.point_llm, self.retriever)
+        return get_unique_config_specs(spec for each in inner if each for spec in each.config_specs)
+
+    def get_graph(self, config: RunnableConfig | None = None) -> Graph:  # noqa: ARG002 -- it is the same for all
+        """Return the steps: route, skeleton, expand, join."""
+        return graph_of(self)
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Tell that it can be saved with ``dumpd``; routers of yours cannot."""
+        return True
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """What LangChain cannot save as it is, as it is given to the constructor."""
+        limit = self.max_concurrency
+        changed = {field.name: getattr(self.prompts, field.name) for field in fields(self.prompts)}
+        changed = {name: value for name, value in changed.items() if value != getattr(type(self.prompts)(), name)}
+        return {
+            "max_concurrency": limit.width if isinstance(limit, Limit) else limit,
+            "abilities": asdict(self.abilities),
+            "prompts": changed,
+        }
+
+    @property
+    def _has_steps(self) -> bool:
+        return True
+
+    def _events(self, value: LanguageModelInput, way: Way, *, whole: bool) -> AsyncGenerator[Event, None]:
+        return self.engine(way).astream(question_of(value), whole=whole)
+
+    def _chunk(self, event: Event, run_id: UUID) -> AIMessageChunk | None:
+        return chunk(event, run_id)
+
+    def _output(self, last: Event, run_id: UUID, value: LanguageModelInput) -> AIMessage:  # noqa: ARG002
+        assert isinstance(last, Finished)
+        return message(last.answer, run_id)

@@ -14,7 +14,7 @@ The wording is ours. The measures are the paper's: 3 to 10 points of 3 to 5 word
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal, TypeAlias
 
 from ._grammars import list_grammar, sentences_grammar
@@ -96,6 +96,9 @@ class Prompts:
     )
     """Names: ``min_points``, ``max_points``."""
 
+    tools: str = "If you need a tool, call it now and write nothing. If you need none:"
+    """Stands before ``skeleton`` for a model that has tools."""
+
     skeleton_start: str = "1."
     """How the skeleton begins, for models that can be given their beginning."""
 
@@ -112,7 +115,7 @@ class Prompts:
     """Names: ``number``, ``title``. How a point begins, for models that can be given their beginning."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        for field in fields(Prompts):
             template = getattr(self, field.name)
             if not isinstance(template, str):
                 raise ConfigurationError(f"prompts.{field.name} is a template as text, not {template!r}")
@@ -126,7 +129,7 @@ class Prompts:
 
     def direct_call(self, question: Question, form: Form, passages: Numbered = ()) -> Call:
         """Ask for the whole answer."""
-        return Call("direct", self._prefix(question) + self._task("", passages), stream=form.stream)
+        return Call("direct", self.prefix(question) + self._task("", passages), stream=form.stream)
 
     def skeleton_call(self, question: Question, form: Form) -> Call:
         """Ask for the skeleton."""
@@ -145,7 +148,7 @@ class Prompts:
         self, question: Question, form: Form, skeleton: Skeleton, point: Point, passages: Numbered = ()
     ) -> Call:
         """Ask for the text of one point."""
-        names = {"number": str(point.number), "title": point.title, "length": LENGTHS[form.detail]}
+        names = self.names(question, form, skeleton, point, passages)
         start = (Message("assistant", _fill(self.point_start, names)),) if form.abilities.prefill else ()
         usual = SMALL_POINT_MAX_TOKENS if form.abilities.small else POINT_MAX_TOKENS
         max_tokens = form.point_max_tokens or usual[form.detail]
@@ -154,7 +157,7 @@ class Prompts:
             grammar = sentences_grammar(least, most, question.text) if form.abilities.grammar else None
             return Call(
                 "point",
-                self._prefix(question, passages) + start,
+                self.prefix(question, passages) + start,
                 point.number,
                 max_tokens=max_tokens,
                 stop=("\n",),
@@ -172,13 +175,32 @@ class Prompts:
         return Call("point", messages, point.number, max_tokens=max_tokens, stream=form.stream, skeleton=skeleton)
 
     def _skeleton_messages(self, question: Question, form: Form) -> tuple[Message, ...]:
-        prefix = self._prefix(question)
+        prefix = self.prefix(question)
         if form.abilities.small and form.abilities.grammar:
             return prefix
-        names = {"min_points": str(min(3, form.max_points)), "max_points": str(form.max_points)}
-        return (*prefix, Message("user", _fill(self.skeleton, names)))
+        return (*prefix, Message("user", _fill(self.skeleton, self.names(question, form))))
 
-    def _prefix(self, question: Question, passages: Numbered = ()) -> tuple[Message, ...]:
+    def names(
+        self,
+        question: Question,
+        form: Form,
+        skeleton: Skeleton | None = None,
+        point: Point | None = None,
+        passages: Numbered = (),
+    ) -> dict[str, str]:
+        """Return what can be filled into a template of the skeleton, or of a point."""
+        names = {"question": question.text}
+        if skeleton is None or point is None:
+            return names | {"min_points": str(min(3, form.max_points)), "max_points": str(form.max_points)}
+        about = {"number": str(point.number), "title": point.title, "length": LENGTHS[form.detail]}
+        return names | about | {"skeleton": str(skeleton), "passages": _listed(passages)}
+
+    def with_tools(self) -> "Prompts":
+        """Return the wording for a model that may call tools first."""
+        return replace(self, skeleton=f"{self.tools} {self.skeleton}")
+
+    def prefix(self, question: Question, passages: Numbered = ()) -> tuple[Message, ...]:
+        """Return what all calls of a run begin with."""
         asked = Message("user", question.text, question.origin)
         passages = (*enumerate(question.passages, 1), *passages)
         given = (Message("user", _fill(self.passages, {"passages": _listed(passages)})),) if passages else ()

@@ -3,7 +3,7 @@ import pickle
 import pytest
 
 from skeleton_of_thought import Abilities, Call, ContextLengthError, Finish, InputError, Message, PointError, Usage
-from skeleton_of_thought.calls import Door, abilities_of, options_of, tags_of
+from skeleton_of_thought.calls import TOOL_CALLS, Door, abilities_of, options_of, tags_of
 from skeleton_of_thought.testing import ScriptedLLM
 
 CALL = Call("point", (Message("user", "Why?"),), 2, max_tokens=7, stop=("\n",), grammar="root ::= [a]")
@@ -62,7 +62,15 @@ def test_errors_travel_between_processes(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"), [("MAX_TOKENS", "length"), ("end_turn", "stop"), ("SAFETY", "content_filter"), ("stop", "stop")]
+    ("reason", "said"),
+    [
+        ("MAX_TOKENS", "length"),
+        ("end_turn", "stop"),
+        ("SAFETY", "content_filter"),
+        ("stop", "stop"),
+        ("tool_use", TOOL_CALLS),
+        ("tool_calls", TOOL_CALLS),
+    ],
 )
 def test_reasons_of_other_protocols_are_said_in_one_language(reason: str, said: str) -> None:
     """So that a text that was cut is known as one, whoever cut it."""

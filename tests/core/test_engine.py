@@ -1,6 +1,6 @@
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from contextvars import ContextVar
@@ -26,7 +26,6 @@ from skeleton_of_thought import (
     Section,
     Skeleton,
     SkeletonOfThought,
-    Timings,
     Usage,
 )
 from skeleton_of_thought.answer import Heading
@@ -47,109 +46,29 @@ from skeleton_of_thought.events import (
 from skeleton_of_thought.testing import Failure, ScriptedLLM, collect
 
 from .cutting import LISTS, SCRAPS
+from .running import (
+    ALWAYS,
+    EAT,
+    FOREVER,
+    MOVE,
+    NEVER,
+    QUESTION,
+    SLEEP,
+    TEXT,
+    UNTIMED,
+    USAGE,
+    engine,
+    events_of,
+    failing,
+    run,
+    scripted,
+    section,
+    text_of,
+    untimed,
+    whole,
+)
 
-QUESTION = "How do I stay healthy?"
 SPAN = ContextVar("SPAN", default="none")
-FOREVER = 3600.0
-"""Seconds, none of which a test waits for."""
-
-EAT, SLEEP, MOVE = Point(1, "Eat well"), Point(2, "Sleep well"), Point(3, "Move every day")
-TEXT = "1. Eat well: Take figs.\n\n2. Sleep well: Go to bed.\n\n3. Move every day: Walk."
-USAGE = {"skeleton": Usage(10, 9), "point": Usage(20, 3, 10), "direct": Usage(5, 4)}
-ALWAYS = Route("skeleton", "always", "every question gets one")
-NEVER = Route("direct", "never", "no question gets one")
-UNTIMED = Timings(total=0)
-
-
-def scripted(**more: object) -> ScriptedLLM:
-    """Script a model that knows three points, in pieces that no title is like."""
-    script: dict[str, object] = {
-        "skeleton": "1. Eat well\n2. Sleep well\n3. Move every day",
-        "points": {1: ["Take", " figs."], 2: ["Go", " to", " bed."], 3: ["Walk."]},
-        "direct": ["Take figs,", " and rest."],
-        "usage": USAGE,
-    }
-    return ScriptedLLM(**script | more)  # type: ignore[arg-type]  # one place to change the script
-
-
-def engine(llm: ScriptedLLM | None = None, **settings: object) -> SkeletonOfThought:
-    return SkeletonOfThought(llm=llm or scripted(), **{"router": "always"} | settings)  # type: ignore[arg-type]
-
-
-def run(main: Callable[[], Awaitable[None]]) -> None:
-    """Run *main*, bounded in time, and let no task and no unheard error be left."""
-
-    async def guarded() -> None:
-        unheard: list[object] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
-        try:
-            async with asyncio.timeout(30):
-                await main()
-        finally:
-            gc.collect(1)  # "exception was never retrieved" is said when a task is collected, and these are young
-            await asyncio.sleep(0)
-            assert {asyncio.current_task()} == asyncio.all_tasks()
-            assert [] == unheard
-
-    asyncio.run(guarded())
-
-
-def events_of(sot: SkeletonOfThought, question: str | Question = QUESTION) -> list[Event]:
-    events: list[Event] = []
-
-    async def main() -> None:
-        events.extend(await collect(sot.astream(question)))
-
-    run(main)
-    return events
-
-
-def whole(sot: SkeletonOfThought, question: str | Question = QUESTION) -> Answer:
-    answers: list[Answer] = []
-
-    async def main() -> None:
-        answers.append(await sot.aask(question))
-
-    run(main)
-    return answers[0]
-
-
-def failing(sot: SkeletonOfThought) -> tuple[list[Event], Exception]:
-    """Run until it fails, and return what was heard until then."""
-    events: list[Event] = []
-
-    async def main() -> None:
-        async with aclosing(sot.astream(QUESTION)) as stream:
-            async for event in stream:
-                events.append(event)
-
-    with pytest.raises(Exception) as caught:  # noqa: PT011 -- which one it is, is what the tests look at
-        run(main)
-    return events, caught.value
-
-
-def text_of(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, Text))
-
-
-def untimed(events: list[Event]) -> list[Event]:
-    """Take out what differs from run to run: the seconds."""
-
-    def strip(event: Event) -> Event:
-        match event:
-            case PointDone(section):
-                return PointDone(replace(section, seconds=None))
-            case Finished(answer):
-                sections = tuple(replace(section, seconds=None) for section in answer.sections)
-                return Finished(replace(answer, timings=UNTIMED, sections=sections))
-            case _:
-                return event
-
-    return [strip(event) for event in events]
-
-
-def section(point: Point, text: str) -> Section:
-    return Section(point, text, finish="stop", usage=USAGE["point"])
 
 
 # -- the main ways through -----------------------------------------------------------------------------

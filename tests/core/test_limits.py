@@ -80,8 +80,9 @@ def in_two_loops(work: Callable[[], Awaitable[None]]) -> None:
 @pytest.mark.parametrize("width", [0, -1, 1.5, None, "4"])
 def test_a_width_that_lets_nobody_in_is_refused(width: object) -> None:
     """A limit of nothing would wait forever, and one below nothing would not limit."""
-    with pytest.raises(ConfigurationError, match="use a whole number from 1 up"):
-        Limit(width)  # type: ignore[arg-type]  # that is the point
+    for limit in (Limit, Limit(3).within):
+        with pytest.raises(ConfigurationError, match="use a whole number from 1 up"):
+            limit(width)  # type: ignore[arg-type]  # that is the point
 
 
 @pytest.mark.parametrize("width", [1, 2, 5])
@@ -218,3 +219,162 @@ def test_a_loop_that_was_closed_is_passed_over() -> None:
     abandoned.close()
     asyncio.run(limit.__aexit__(None, None, None))
     assert 1 == asyncio.run(free_places(limit))
+
+
+# -- one inside another --------------------------------------------------------------------------------
+
+
+def test_the_same_width_is_the_same_limit() -> None:
+    """So that calls from anywhere that ask for one width share it; another limit's is another."""
+    limit = Limit(3)
+    assert limit.within(2) is limit.within(2)
+    assert 3 == len({limit, limit.within(1), limit.within(2)})
+    assert limit.within(2) is not Limit(3).within(2)
+    assert 2 == limit.within(2).width
+
+
+@pytest.mark.parametrize(("wide", "narrow"), [(3, 1), (3, 2), (3, 3), (2, 5)])
+def test_a_holder_has_a_place_in_both(wide: int, narrow: int) -> None:
+    """The narrower bounds those that go through it, and the wider bounds all."""
+
+    async def main() -> tuple[Gauge, Gauge]:
+        limit, inner, every = Limit(wide), Gauge(), Gauge()
+        within = limit.within(narrow)
+
+        async def both() -> None:
+            async with within:
+                await asyncio.gather(inner.hold(Limit(1), turns=2), every.hold(Limit(1), turns=2))
+
+        await asyncio.gather(*(both() if number % 2 else every.hold(limit, turns=2) for number in range(20)))
+        assert (wide, min(wide, narrow)) == (await free_places(limit), await free_places(within))
+        return inner, every
+
+    inner, every = asyncio.run(main())
+    assert (10, 20) == (inner.entered, every.entered)
+    assert inner.peak <= min(wide, narrow)
+    assert every.peak <= wide
+
+
+def test_who_waits_for_the_narrower_takes_no_place_of_the_wider() -> None:
+    """A single call that wants to be slow holds up nobody else."""
+
+    async def main() -> int:
+        limit, release = Limit(3), asyncio.Event()
+
+        async def enter() -> None:
+            async with limit.within(1):
+                await release.wait()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(5):
+                group.create_task(enter())
+            await settle()
+            found = await free_places(limit)
+            release.set()
+        return found
+
+    assert 2 == asyncio.run(main())
+
+
+def test_an_error_inside_gives_both_places_back() -> None:
+    """However a holder leaves."""
+
+    async def main() -> tuple[int, int]:
+        limit = Limit(2)
+        with pytest.raises(LookupError):
+            async with limit.within(1):
+                raise LookupError
+        return await free_places(limit), await free_places(limit.within(1))
+
+    assert (2, 1) == asyncio.run(main())
+
+
+def test_one_cancelled_while_waiting_for_the_wider_gives_the_narrow_place_back() -> None:
+    """The next one gets it, and the wider one is as full as before."""
+
+    async def main() -> tuple[int, int]:
+        limit, gauge = Limit(1), Gauge()
+        async with limit:
+            waiting = [asyncio.create_task(gauge.hold(limit.within(1), turns=0)) for _ in range(2)]
+            await settle()
+            waiting[0].cancel()
+            await settle()
+            assert [True, False] == [task.done() for task in waiting]
+        await waiting[1]
+        assert 1 == gauge.entered
+        return await free_places(limit), await free_places(limit.within(1))
+
+    assert (1, 1) == asyncio.run(main())
+
+
+def test_limits_inside_limits_give_every_place_back() -> None:
+    """However deep."""
+
+    async def main() -> list[int]:
+        limits = [limit := Limit(3), limit := limit.within(2), limit.within(1)]
+        async with limits[-1]:
+            assert [2, 1] == [await free_places(limit) for limit in limits[:-1]]
+        return [await free_places(limit) for limit in limits]
+
+    assert [3, 2, 1] == asyncio.run(main())
+
+
+def test_never_more_than_either_width_over_two_loops() -> None:
+    """Whichever way a caller comes in."""
+    every, narrow, limit = Gauge(), Gauge(), Limit(3)
+
+    async def through(turns: int) -> None:
+        async with limit.within(2):
+            await asyncio.gather(narrow.hold(Limit(1), turns), every.hold(Limit(1), turns))
+
+    async def work() -> None:
+        await asyncio.gather(
+            *(through(number % 4) if number % 3 else every.hold(limit, turns=number % 4) for number in range(300))
+        )
+
+    in_two_loops(work)
+    assert every.peak <= 3
+    assert narrow.peak <= 2
+    assert (600, 400, 0, 0) == (every.entered, narrow.entered, every.inside, narrow.inside)
+    assert (3, 2) == (asyncio.run(free_places(limit)), asyncio.run(free_places(limit.within(2))))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cancellation_neither_loses_nor_doubles_a_place_of_either(seed: int) -> None:
+    """Whether it comes while waiting for the one, for the other, or inside both."""
+    dice, gauge, width = random.Random(seed), Gauge(), 1 + seed % 3  # noqa: S311 -- a test has to be repeatable
+
+    async def main() -> None:
+        limit, tasks = Limit(width), list[asyncio.Task[None]]()
+        ways = [limit, limit.within(1), limit.within(2), limit.within(4)]
+        for _ in range(90):
+            tasks.append(asyncio.create_task(gauge.hold(dice.choice(ways), turns=dice.randrange(4))))
+            if dice.random() < 0.5:
+                dice.choice(tasks).cancel()
+            if dice.random() < 0.5:
+                await asyncio.sleep(0)
+        await asyncio.wait(tasks)
+        assert [width, 1, min(2, width), min(4, width)] == [await free_places(way) for way in ways]
+
+    asyncio.run(main())
+    assert gauge.peak <= width
+    assert 0 == gauge.inside
+
+
+def test_cancellation_over_two_loops_neither_loses_nor_doubles_a_place_of_either() -> None:
+    """A place of the wider one that comes too late goes on, and so does the narrow one."""
+    gauge, limit = Gauge(), Limit(2)
+    ways = [limit, limit.within(1), limit.within(2)]
+
+    async def work() -> None:
+        dice, tasks = random.Random(threading.get_ident()), list[asyncio.Task[None]]()  # noqa: S311
+        for _ in range(300):
+            tasks.append(asyncio.create_task(gauge.hold(dice.choice(ways), turns=dice.randrange(3))))
+            if dice.random() < 0.5:
+                dice.choice(tasks).cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait(tasks)
+
+    in_two_loops(work)
+    assert gauge.peak <= 2
+    assert [2, 1, 2] == [asyncio.run(free_places(way)) for way in ways]

@@ -1,3 +1,4 @@
+from dataclasses import fields
 from itertools import product, takewhile
 
 import pytest
@@ -9,12 +10,16 @@ from skeleton_of_thought.prompts import LENGTHS, Detail, Form
 SKELETON = Skeleton((Point(1, "Eat well"), Point(2, "Sleep well"), Point(3, "Eat {number} figs")))
 HISTORY = (Message("system", "Be {kind}."), Message("user", "Hello"), Message("assistant", "Hi!"))
 PASSAGES = ("Figs are sweet. {passages}", "Sleep is {long}.")
+SINCE = (Message("assistant", "Let me look."), Message("user", "It rains."))
+FOUND = ((3, "Figs are {title}."), (1, r"Figs are sweet. \1"))
 QUESTIONS = {
     "bare": Question("How do I stay healthy?"),
     "history": Question("How do I stay healthy?", history=HISTORY),
     "passages": Question("How do I stay healthy?", passages=PASSAGES),
     "both": Question("How do I stay healthy?", history=HISTORY, passages=PASSAGES),
     "history that ends with a question": Question("Well?", history=(*HISTORY, Message("user", "How do I live?"))),
+    "since": Question("How do I stay healthy?", history=HISTORY, passages=PASSAGES, since=SINCE),
+    "no text": Question("", origin="an image"),
     "braces": Question("What does {title} mean in {number: {x}} and {}?"),
 }
 ABILITIES = {
@@ -117,6 +122,90 @@ def test_the_frameworks_own_messages_are_handed_through() -> None:
     earlier, asking = object(), object()
     question = Question("Well?", history=(Message("user", "Hello", earlier),), origin=asking)
     assert [earlier, asking] == [message.origin for message in Prompts().direct_call(question, form()).messages]
+
+
+def test_what_was_said_since_stands_behind_the_question() -> None:
+    """As it was said; the task still comes last."""
+    direct, skeleton = Prompts().direct_call(QUESTIONS["since"], form()), skeleton_call(QUESTIONS["since"])
+    assert SINCE == direct.messages[-2:] == skeleton.messages[-3:-1]
+    assert "How do I stay healthy?" == direct.messages[-3].text
+
+
+def test_a_question_without_text_is_the_frameworks_own_message() -> None:
+    """It may be an image."""
+    [asked] = Prompts().direct_call(QUESTIONS["no text"], form()).messages
+    assert ("user", "", "an image") == (asked.role, asked.text, asked.origin)
+
+
+# -- passages that were retrieved ----------------------------------------------------------------------
+
+
+def found_call(question: Question, able: Abilities = Abilities()) -> Call:  # noqa: B008
+    return Prompts().point_call(question, form(able), SKELETON, SKELETON.points[0], FOUND)
+
+
+@questions
+@abilities
+def test_passages_of_a_point_stand_before_its_task(question: Question, able: Abilities) -> None:
+    """Behind all that is read once; only a small model, which gets no task, gets them elsewhere."""
+    [point, *_], found = point_calls(question, able), found_call(question, able)
+    assert len(seen(found)) > len(seen(point))
+    if able.small and able.prefill:
+        assert found.messages[-1] == point.messages[-1]
+    else:
+        assert shared_beginning(point, found).endswith(f"{SKELETON}</assistant>\n<user>")
+        assert found.messages[:-2] == point.messages[:-2]
+
+
+def test_passages_of_a_point_have_the_numbers_of_the_whole_answer() -> None:
+    """The model is told to cite by them, and then what to write."""
+    [point, *_], found = point_calls(QUESTIONS["bare"]), found_call(QUESTIONS["bare"])
+    listed, told, task = found.messages[-1].text.rsplit("\n\n", 2)
+    assert r"Passages for this:[3] Figs are {title}.[1] Figs are sweet. \1" == listed.replace("\n\n", "")
+    assert "Put the number of each passage that you use behind the sentence that uses it, like [1]." in told
+    assert task == point.messages[-1].text
+
+
+def test_passages_of_a_direct_answer_stand_behind_the_question() -> None:
+    """So that what is asked first is read once by whatever caches prefixes."""
+    bare, found = (Prompts().direct_call(QUESTIONS["since"], form(), passages) for passages in ((), FOUND))
+    assert bare.messages == found.messages[:-1]
+    assert "user" == found.messages[-1].role
+    assert "[3] Figs are {title}." in found.messages[-1].text
+    assert found.messages[-1].text.endswith("like [1].")
+
+
+def test_a_small_model_gets_passages_before_the_question() -> None:
+    """Together with those of the question, and without an instruction to cite, which would confuse it."""
+    given, question, start = found_call(QUESTIONS["passages"], Abilities(prefill=True, small=True)).messages
+    numbered = (*enumerate(PASSAGES, 1), *FOUND)
+    listed = "\n\n".join(f"[{number}] {text}" for number, text in numbered)
+    assert f"Answer from these passages.\n\n{listed}\n\nThe question:" == given.text
+    assert ("How do I stay healthy?", "1. Eat well:") == (question.text, start.text)
+
+
+@abilities
+def test_where_nothing_was_found_nothing_is_said_of_it(able: Abilities) -> None:
+    """The call is the one without a retriever."""
+    question, point = QUESTIONS["both"], SKELETON.points[0]
+    assert point_calls(question, able)[0] == Prompts().point_call(question, form(able), SKELETON, point, ())
+
+
+@abilities
+def test_a_point_knows_its_skeleton(able: Abilities) -> None:
+    """For adapters that hand it on; the other calls have none."""
+    assert {SKELETON} == {call.skeleton for call in point_calls(QUESTIONS["bare"], able)}
+    others = skeleton_call(QUESTIONS["bare"], able), Prompts().direct_call(QUESTIONS["bare"], form(able))
+    assert [None, None] == [call.skeleton for call in others]
+
+
+def test_a_point_is_searched_by_its_title_and_the_question() -> None:
+    """The whole question by itself."""
+    prompts, question = Prompts(), QUESTIONS["braces"]
+    asked = "What does {title} mean in {number: {x}} and {}?"
+    assert f"Eat {{number}} figs ({asked})" == prompts.query_for(question, SKELETON.points[2])
+    assert asked == prompts.query_for(question, None)
+    assert "Eat well" == Prompts(query="{title}").query_for(question, SKELETON.points[0])
 
 
 # -- what a model is told depends on what it can do ----------------------------------------------------
@@ -257,7 +346,13 @@ def test_backslashes_in_what_is_filled_in_stay() -> None:
 
 @pytest.mark.parametrize(
     ("name", "template"),
-    [("passages", "Answer from these."), ("point", "Write point {number}."), ("point_start", "{number}.")],
+    [
+        ("passages", "Answer from these."),
+        ("sources", "Answer from these."),
+        ("query", "{question}"),
+        ("point", "Write point {number}."),
+        ("point_start", "{number}."),
+    ],
 )
 def test_a_template_needs_its_names(name: str, template: str) -> None:
     """Without the title every point would get the same text."""
@@ -265,7 +360,7 @@ def test_a_template_needs_its_names(name: str, template: str) -> None:
         Prompts(**{name: template})
 
 
-@pytest.mark.parametrize("name", ["passages", "skeleton", "skeleton_start", "point", "point_unstarted", "point_start"])
+@pytest.mark.parametrize("name", [field.name for field in fields(Prompts)])
 def test_a_template_is_text(name: str) -> None:
     """A framework's prompt object is turned into text by the adapter, not here."""
     with pytest.raises(ConfigurationError, match=f"prompts.{name} is a template as text, not None"):

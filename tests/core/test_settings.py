@@ -40,6 +40,7 @@ def test_the_defaults_work() -> None:
         ("heading", None, "heading=None cannot work: use one of 'numbered', 'bold', 'markdown', 'none'"),
         ("router", "sometimes", "router='sometimes' cannot work: use one of 'auto', 'always', 'never'"),
         ("router", None, "router=None cannot work: use one of 'auto', 'always', 'never'"),
+        ("retriever", "a store", "retriever='a store' cannot be called: see skeleton_of_thought.Retriever"),
         ("prompts", "Write!", r"prompts='Write!' cannot work: use skeleton_of_thought.Prompts\(...\)"),
     ],
 )
@@ -94,5 +95,7 @@ def test_a_question_is_not_a_setting() -> None:
 def test_settings_that_were_only_passed_on_are_checked_by_name() -> None:
     """A misspelt one is told, with those that there are."""
     assert Settings(max_points=3) == Settings.of({"max_points": 3})
-    with pytest.raises(ConfigurationError, match=r"^there is no setting max_pionts: use one of router, retriever, prompts, "):
+    with pytest.raises(
+        ConfigurationError, match=r"^there is no setting max_pionts: use one of router, retriever, prompts, "
+    ):
         Settings.of({"max_pionts": 3})

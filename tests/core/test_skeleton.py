@@ -378,6 +378,20 @@ def test_points_that_are_no_skeleton(points: tuple[Point, ...], message: str) ->
     assert not isinstance(caught.value.__cause__, CycleError)
 
 
+def test_a_point_is_found_by_its_number() -> None:
+    """Not by its place."""
+    skeleton = Skeleton((Point(2, "Sleep"), Point(7, "Move", after=(2,))))
+    assert Point(7, "Move", after=(2,)) == skeleton.point(7)
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, -1, None, "2"])
+def test_a_number_without_a_point_is_refused(number: object) -> None:
+    """The error says which there are."""
+    skeleton = Skeleton((Point(2, "Sleep"), Point(7, "Move")))
+    with pytest.raises(SkeletonError, match=re.escape(f"there is no point {number!r}: use one of [2, 7]")):
+        skeleton.point(number)  # type: ignore[arg-type]  # that is the point
+
+
 def test_an_order_is_used_up_alone() -> None:
     """Each caller gets a sorter of its own."""
     skeleton = Skeleton((Point(1, "A", after=(2,)), Point(2, "B")))

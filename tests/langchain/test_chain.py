@@ -11,7 +11,7 @@ import pytest
 from skeleton_of_thought import InputError, PointError
 from skeleton_of_thought.testing import LatencyModel, LatencyServer
 
-from ..script import DIRECT, QUESTION, REPLY, SKELETON, TEXT
+from ..script import DIRECT, POINTS, QUESTION, REPLY, SKELETON, TEXT
 
 ChatOpenAI = pytest.importorskip("langchain_openai").ChatOpenAI
 
@@ -39,15 +39,18 @@ class Record(BaseCallbackHandler):
     """What runs begin, and what they are told to carry."""
 
     def __init__(self) -> None:
-        self.chains: list[Any] = []
+        self.chains: list[tuple[Any, Any, Any]] = []
         self.models: list[tuple[Any, Any, dict[str, Any]]] = []
         self.errors: list[BaseException] = []
 
-    def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: Any, **kwargs: Any) -> None:
-        self.chains.append(run_id)
+    def on_chain_start(
+        self, serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any, name: Any, **kwargs: Any
+    ) -> None:
+        self.chains.append((run_id, parent_run_id, name))
 
-    def on_chain_error(self, error: BaseException, **kwargs: Any) -> None:
-        self.errors.append(error)
+    def on_chain_error(self, error: BaseException, *, parent_run_id: Any, **kwargs: Any) -> None:
+        if parent_run_id is None:
+            self.errors.append(error)
 
     def on_chat_model_start(
         self,
@@ -70,7 +73,10 @@ def test_a_message_comes_out(llm: Any) -> None:
     about = message.response_metadata["sot"]
     assert about["route"]["kind"] == "skeleton"
     assert "\n".join(f"{point['number']}. {point['title']}" for point in about["skeleton"]["points"]) == SKELETON
-    assert [section["finish"] for section in about["sections"]] == ["stop"] * 3
+    assert [point["finish"] for point in about["points"]] == ["stop"] * 3
+    assert [POINTS[point["number"]] for point in about["points"]] == [
+        message.text[slice(*point["span"])] for point in about["points"]
+    ]
     assert message.usage_metadata["total_tokens"] == (
         message.usage_metadata["input_tokens"] + message.usage_metadata["output_tokens"]
     )
@@ -146,8 +152,9 @@ def test_config_reaches_every_model_call(llm: Any, sync: bool, stream: bool) -> 
                 await chain.ainvoke(QUESTION, config)
 
         asyncio.run(ask())
-    assert len(record.chains) == 1
-    assert {record.chains[0]} == {parent for parent, _, _ in record.models}
+    (own, _, _), *steps = record.chains
+    assert [("expand", own)] * 3 + [("skeleton", own)] == sorted((name, parent) for _, parent, name in steps)
+    assert {run for run, _, _ in steps} == {parent for parent, _, _ in record.models}
     said = [(metadata["who"], metadata["sot_stage"], metadata.get("sot_point")) for _, _, metadata in record.models]
     assert sorted(said, key=str) == [
         ("me", "point", 1),

@@ -31,8 +31,8 @@ def test_a_real_model_answers_whole(chain: Any) -> None:
     """With at least three points, each with a text, and the tokens of all calls."""
     message = chain.invoke(QUESTION)
     about = message.response_metadata["sot"]
-    assert 3 <= len(about["sections"])
-    assert all(section["text"] for section in about["sections"])
+    assert 3 <= len(about["points"])
+    assert all(message.text[slice(*point["span"])] for point in about["points"])
     assert message.usage_metadata["output_tokens"] > 3 * 4
     assert message.usage_metadata["input_token_details"]["cache_read"] > 0
 

@@ -1,0 +1,232 @@
+"""How the calls of one run reach LangChain's models and retrievers.
+
+Each step of a run (the skeleton, each point) is a run of its own in a trace, with the model's run below it.
+It is opened by hand: a Runnable in between would cost time for every chunk.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from langchain_core.documents import Document
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import BaseMessage
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.config import (
+    get_async_callback_manager_for_config,
+    get_callback_manager_for_config,
+    merge_configs,
+    patch_config,
+)
+from langchain_core.runnables.configurable import DynamicRunnable
+from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
+
+from skeleton_of_thought import LLM, Abilities, Call, ConfigurationError, Passage, Point, Retriever
+from skeleton_of_thought._threads import in_thread
+from skeleton_of_thought.calls import Door, Piece, Said, options_of, tags_of
+
+from ._messages import messages_of
+from ._output import finish_of, usage_of
+
+Model: TypeAlias = Runnable[LanguageModelInput, BaseMessage]
+AnyRetriever: TypeAlias = Runnable[str, list[Document]]
+
+STEPS = {"skeleton": "skeleton", "point": "expand"}
+"""What the steps of a run are called in traces, by stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """The way from one run to the models: with the caller's config and options, waiting or blocking."""
+
+    config: RunnableConfig
+    options: dict[str, Any]
+    blocking: bool
+    steps: bool
+    """Open a run for each step. One that is asked for by itself has its run already."""
+
+    def door(self, model: Model, abilities: Abilities, planner: Model | None = None) -> LLM:
+        """Reach *model* by its asynchronous methods; by threads where they block, or where the caller does.
+
+        Args:
+            planner: what writes the skeleton in its place.
+        """
+        blocking = self.blocking or _only_blocks(model)
+
+        def ask(call: Call) -> AsyncIterator[Piece]:
+            asked = planner if planner and call.stage == "skeleton" else model
+            return in_thread(lambda: self._ask(asked, call)) if blocking else self._aask(asked, call)
+
+        return Door(ask, abilities)
+
+    def retriever(self, retriever: AnyRetriever) -> Retriever:
+        """Reach *retriever* likewise."""
+        blocking = self.blocking or _searches_in_a_pool(retriever)
+
+        async def find(query: str, point: Point | None) -> Sequence[Passage]:
+            told = {"sot_stage": "retrieval"} | ({"sot_point": point.number} if point else {})
+            config = merge_configs(self.config, {"tags": ["sot:retrieval"], "metadata": told})
+            if not blocking:
+                return _passages(await retriever.ainvoke(query, config))
+            async for found in in_thread(lambda: iter([retriever.invoke(query, config)])):
+                return _passages(found)
+            raise AssertionError("a thread that neither fails nor yields")
+
+        return find
+
+    async def _aask(self, model: Model, call: Call) -> AsyncGenerator[Piece, None]:
+        step = self._step(call)
+        await step.abegin()
+        try:
+            if call.stream:
+                stream = model.astream(step.messages, step.config, **self._options(model, call))
+                try:
+                    async for chunk in stream:
+                        for piece in step.pieces(chunk):
+                            yield piece
+                finally:
+                    if close := getattr(stream, "aclose", None):
+                        await close()
+            else:
+                said = await model.ainvoke(step.messages, step.config, **self._options(model, call))
+                for piece in step.pieces(said):
+                    yield piece
+        except BaseException as error:
+            await step.aend(error)
+            raise
+        await step.aend()
+
+    def _ask(self, model: Model, call: Call) -> Iterator[Piece]:
+        step = self._step(call)
+        step.begin()
+        try:
+            if call.stream:
+                stream = model.stream(step.messages, step.config, **self._options(model, call))
+                try:
+                    for chunk in stream:
+                        yield from step.pieces(chunk)
+                finally:
+                    getattr(stream, "close", lambda: None)()
+            else:
+                yield from step.pieces(model.invoke(step.messages, step.config, **self._options(model, call)))
+        except BaseException as error:
+            step.end(error)
+            raise
+        step.end()
+
+    def _step(self, call: Call) -> "_Step":
+        told: RunnableConfig = {"tags": [f"sot:{call.stage}"], "metadata": tags_of(call)}
+        return _Step(call, merge_configs(self.config, told), STEPS.get(call.stage) if self.steps else None)
+
+    def _options(self, model: Model, call: Call) -> dict[str, Any]:
+        chat_model = _chat_model(model)
+        return options_of(call, max_tokens=_bound(chat_model)) | self.options if chat_model else self.options
+
+
+class _Step:
+    """One call to a model, in a run of its own where *name* says so."""
+
+    def __init__(self, call: Call, config: RunnableConfig, name: str | None) -> None:
+        self.messages = messages_of(call.messages)
+        self.config = config
+        self._call = call
+        self._name = name
+        self._run: Any = None
+        self._texts: list[str] = []
+
+    async def abegin(self) -> None:
+        if self._name:
+            manager = get_async_callback_manager_for_config(self.config)
+            self._run = await manager.on_chain_start(None, self._inputs(), name=self._name)
+            self.config = patch_config(self.config, callbacks=self._run.get_child())
+
+    async def aend(self, error: BaseException | None = None) -> None:
+        if self._run and (error is None or isinstance(error, GeneratorExit)):  # enough was heard
+            await self._run.on_chain_end("".join(self._texts))
+        elif self._run:
+            await self._run.on_chain_error(error)
+
+    def begin(self) -> None:
+        if self._name:
+            manager = get_callback_manager_for_config(self.config)
+            self._run = manager.on_chain_start(None, self._inputs(), name=self._name)
+            self.config = patch_config(self.config, callbacks=self._run.get_child())
+
+    def end(self, error: BaseException | None = None) -> None:
+        if self._run and (error is None or isinstance(error, GeneratorExit)):  # enough was heard
+            self._run.on_chain_end("".join(self._texts))
+        elif self._run:
+            self._run.on_chain_error(error)
+
+    def _inputs(self) -> dict[str, Any]:
+        skeleton, number = self._call.skeleton, self._call.point
+        if skeleton is None or number is None:
+            return {"messages": self.messages}
+        return {"skeleton": str(skeleton), "number": number, "title": skeleton.point(number).title}
+
+    def pieces(self, said: BaseMessage | str) -> Iterator[Piece]:
+        text = said if isinstance(said, str) else str(said.text)
+        if text:
+            self._texts.append(text)
+        if isinstance(said, str):  # a Runnable that ends with a parser
+            yield said
+            return
+        if self._call.stage == "point":
+            yield text
+        else:
+            yield Said(text, said)
+        if usage := usage_of(said):
+            yield usage
+        if finish := finish_of(said):
+            yield finish
+
+
+def _chat_model(model: Runnable[Any, Any]) -> BaseChatModel | None:
+    """Find the chat model inside; a model's own options can be given with a call, other Runnables stumble over them."""
+    match model:
+        case BaseChatModel():
+            return model
+        case RunnableBindingBase():
+            return _chat_model(model.bound)
+        case RunnableWithFallbacks():
+            return _chat_model(model.runnable)
+        case DynamicRunnable():
+            return _chat_model(model.default)
+        case _:
+            inner = getattr(model, "sot_chat_model", None)  # that of an agent, which is reached by its own way
+            return inner if isinstance(inner, BaseChatModel) else None
+
+
+def _bound(model: BaseChatModel) -> str | None:
+    """Tell what *model* calls the bound of its output. One that has no such field refuses it with a call as well."""
+    return next((name for name in ("max_tokens", "max_output_tokens") if name in type(model).model_fields), None)
+
+
+def _only_blocks(model: Model) -> bool:
+    """Tell whether the asynchronous methods are the base class's, which use a pool of few threads."""
+    kind = type(None if hasattr(model, "sot_chat_model") else _chat_model(model))
+    return issubclass(kind, BaseChatModel) and (
+        kind._agenerate is BaseChatModel._agenerate and kind._astream is BaseChatModel._astream
+    )
+
+
+def _searches_in_a_pool(retriever: AnyRetriever) -> bool:
+    """Tell the same of a retriever."""
+    if isinstance(retriever, VectorStoreRetriever):
+        return type(retriever.vectorstore).asimilarity_search is VectorStore.asimilarity_search
+    kind = type(retriever)
+    return issubclass(kind, BaseRetriever) and kind._aget_relevant_documents is BaseRetriever._aget_relevant_documents
+
+
+def _passages(found: Any) -> list[Passage]:
+    documents: list[Any] = list(found) if isinstance(found, Sequence) and not isinstance(found, str) else [None]
+    if not all(isinstance(document, Document | str) for document in documents):
+        raise ConfigurationError(f"the retriever returned {found!r}: it has to return a list of Documents")
+    return [
+        Passage(document.page_content, document.id or "", document)
+        if isinstance(document, Document)
+        else Passage(document)
+        for document in documents
+    ]

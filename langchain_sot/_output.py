@@ -1,0 +1,180 @@
+"""From an answer to what a chat model gives, and from events to LangChain's custom events."""
+
+from typing import Any
+from uuid import UUID
+
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
+
+from skeleton_of_thought import Answer, Section, Source, Usage
+from skeleton_of_thought.calls import TOOL_CALLS, Finish
+from skeleton_of_thought.events import (
+    Event,
+    Finished,
+    PointDone,
+    PointFailed,
+    PointStarted,
+    PointText,
+    Routed,
+    SkeletonReady,
+    Text,
+)
+
+
+def message(answer: Answer, run_id: UUID) -> AIMessage:
+    """Return an answer as the message of a chat model; of a direct one, the model's own message."""
+    own = _own(answer)
+    about = {"sot": _about(answer)}
+    if own is None:
+        told = {"finish_reason": answer.finish} if answer.finish else {}
+        usage = usage_metadata(answer.total_usage) if answer.usage else None
+        return AIMessage(answer.text, id=_id(run_id), response_metadata=about | told, usage_metadata=usage)
+    usage = usage_metadata(answer.total_usage) if answer.usage else own.usage_metadata
+    return own.model_copy(update={"response_metadata": own.response_metadata | about, "usage_metadata": usage})
+
+
+def chunk(event: Event, run_id: UUID) -> AIMessageChunk | None:
+    """Say an event in the language of a chat model's stream, where it has a word for it."""
+    match event:
+        case Text(text, origin):
+            return _passed(origin) if isinstance(origin, AIMessage) else AIMessageChunk(content=text, id=_id(run_id))
+        case Finished(answer):
+            return _last(answer, run_id)
+        case _:
+            return None
+
+
+def point_chunk(event: Event, run_id: UUID) -> AIMessageChunk | None:
+    """Do as `chunk` does, for a single point."""
+    match event:
+        case PointText(_, text):
+            return AIMessageChunk(content=text, id=_id(run_id))
+        case PointDone(section):
+            return AIMessageChunk(content="", id=_id(run_id), chunk_position="last", **_of_section(section))
+        case _:
+            return None
+
+
+def point_message(section: Section, run_id: UUID) -> AIMessage:
+    """Return a point's text as the message of a chat model."""
+    return AIMessage(content=section.text, id=_id(run_id), **_of_section(section))
+
+
+def custom_event(event: Event) -> tuple[str, dict[str, Any]] | None:
+    """Return the name and data of the custom event that tells of *event*, where there is one."""
+    match event:
+        case Routed(route):
+            return "sot_route", {"kind": route.kind, "by": route.by, "why": route.why}
+        case SkeletonReady(skeleton):
+            points = [{"number": point.number, "title": point.title} for point in skeleton.points]
+            return "sot_skeleton", {"points": points}
+        case PointStarted(point):
+            return "sot_point_start", {"number": point.number, "title": point.title}
+        case PointDone(section):
+            return "sot_point_end", _about_section(section) | {"text": section.text}
+        case PointFailed(point, error):
+            return "sot_point_error", {"number": point.number, "title": point.title, "error": repr(error)}
+        case _:
+            return None
+
+
+def usage_of(said: BaseMessage) -> Usage | None:
+    """Return what a message tells of its cost."""
+    told = said.usage_metadata if isinstance(said, AIMessage) else None
+    if not told:
+        return None
+    return Usage(
+        told["input_tokens"], told["output_tokens"], told.get("input_token_details", {}).get("cache_read") or 0
+    )
+
+
+def finish_of(said: BaseMessage) -> Finish | None:
+    """Return what a message tells of why it ended."""
+    if isinstance(said, AIMessage) and (said.tool_calls or getattr(said, "tool_call_chunks", None)):
+        return Finish(TOOL_CALLS)
+    told = said.response_metadata
+    reason = told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason")
+    return Finish.of(str(reason)) if reason else None
+
+
+def usage_metadata(usage: Usage) -> UsageMetadata:
+    """Say a cost as LangChain says it."""
+    return UsageMetadata(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        total_tokens=usage.input_tokens + usage.output_tokens,
+        input_token_details=InputTokenDetails(cache_read=usage.cached_tokens),
+    )
+
+
+def _own(answer: Answer) -> AIMessage | None:
+    """Return the message that the model itself gave for a direct answer."""
+    said = [origin for origin in answer.origins if isinstance(origin, AIMessage)]
+    if len(said) < 2:
+        return said[0] if said else None
+    first, *rest = map(_passed, said)
+    whole = message_chunk_to_message(first.__add__(rest))
+    assert isinstance(whole, AIMessage)
+    return whole
+
+
+def _passed(said: AIMessage) -> AIMessageChunk:
+    """Hand a message on as a chunk that is not the last: ours is."""
+    if not isinstance(said, AIMessageChunk):
+        return AIMessageChunk(**said.model_dump(exclude={"type"}))
+    return said.model_copy(update={"chunk_position": None}) if said.chunk_position else said
+
+
+def _last(answer: Answer, run_id: UUID) -> AIMessageChunk:
+    """Tell what no earlier chunk told."""
+    said = [origin for origin in answer.origins if isinstance(origin, AIMessage)]
+    told = {"finish_reason": answer.finish} if answer.finish and not said else {}
+    usage, earlier = answer.total_usage, sum((usage_of(each) or Usage() for each in said), Usage())
+    return AIMessageChunk(
+        content="",
+        id=said[0].id if said else _id(run_id),
+        chunk_position="last",
+        response_metadata={"sot": _about(answer)} | told,
+        usage_metadata=usage_metadata(usage - earlier) if answer.usage and usage != earlier else None,
+    )
+
+
+def _id(run_id: UUID) -> str:
+    return f"lc_run--{run_id}"  # as chat models name theirs, so that the pieces of one message are put together
+
+
+def _about(answer: Answer) -> dict[str, Any]:
+    about = answer.as_dict()
+    del about["text"], about["question"], about["sections"]
+    return about | {
+        "points": [_about_section(section) for section in answer.sections],
+        "sources": [_about_source(source) for source in answer.sources],
+    }
+
+
+def _about_section(section: Section) -> dict[str, Any]:
+    usage = section.usage
+    return {
+        "number": section.point.number,
+        "title": section.point.title,
+        "span": list(section.span) if section.span else None,
+        "seconds": section.seconds,
+        "finish": section.finish,
+        "usage": usage_metadata(usage) if usage else None,
+        "sources": list(section.sources),
+    }
+
+
+def _about_source(source: Source) -> dict[str, Any]:
+    about: dict[str, Any] = {"number": source.number, "points": list(source.points), "text": source.passage.text}
+    document = source.passage.origin
+    return about | ({"id": document.id, "metadata": document.metadata} if isinstance(document, Document) else {})
+
+
+def _of_section(section: Section) -> dict[str, Any]:
+    told = {"finish_reason": section.finish} if section.finish else {}
+    return {
+        "response_metadata": {"sot": _about_section(section)} | told,
+        "usage_metadata": usage_metadata(section.usage) if section.usage else None,
+    }

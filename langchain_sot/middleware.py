@@ -1,0 +1,125 @@
+"""`SoTMiddleware`: long final answers of an agent, sooner."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from skeleton_of_thought import ConfigurationError
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+except ImportError as error:
+    raise ImportError('SoTMiddleware needs langchain: pip install "skeleton-of-thought[agents]"') from error
+
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config, set_config_context
+from langchain_core.runnables.utils import coro_with_context
+
+from .chain import SoTChain
+
+
+class SoTMiddleware(AgentMiddleware[Any, Any, Any]):
+    """Write an agent's long answers with Skeleton-of-Thought; leave its other turns as they are.
+
+    Every model call of `SoTChain` is a call of the agent: with its tools bound, through all middleware that
+    comes after this one. A turn that the router sends to a direct answer, one in which the model calls
+    tools, and one with a response format are the agent's own, unchanged.
+
+    Args:
+        settings: those of `SoTChain`, without ``llm``: that is the agent's. A ``point_llm`` writes its points
+            without the agent's tools and middleware.
+
+    Raises:
+        ConfigurationError: a setting cannot work.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        if "llm" in settings:
+            raise ConfigurationError("llm= belongs to the agent: give it to create_agent(model=...)")
+        self._settings = settings
+        SoTChain(llm=_AgentModel(_nothing, _nothing), **settings)
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Answer one turn."""
+        if _has_form(request):
+            return handler(request)
+        model = _AgentModel(request, handler)
+        return model.response(self._chain(model, request).invoke(_messages(request)))
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """Answer one turn."""
+        if _has_form(request):
+            return await handler(request)
+        model = _AgentModel(request, handler)
+        return model.response(await self._chain(model, request).ainvoke(_messages(request)))
+
+    def _chain(self, model: "_AgentModel", request: ModelRequest[Any]) -> SoTChain:
+        chain = SoTChain(llm=model, **self._settings)
+        return chain.model_copy(update={"prompts": chain.prompts.with_tools()}) if request.tools else chain
+
+
+class _AgentModel(Runnable[LanguageModelInput, BaseMessage]):
+    """The agent's own way to its model, in the place of a chat model."""
+
+    def __init__(self, request: Any, handler: Callable[[Any], Any]) -> None:
+        self._request = request
+        self._handler = handler
+        self._responses: dict[str, ModelResponse[Any]] = {}
+
+    @property
+    def sot_chat_model(self) -> BaseChatModel:
+        """What is asked in the end; its options can be given with a call."""
+        return self._request.model  # type: ignore[no-any-return]  # a request has one
+
+    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> BaseMessage:
+        config = ensure_config(config)
+        with set_config_context(config) as context:
+            return self._heard(config, context.run(self._handler, self._asked(input, config, kwargs)))
+
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> BaseMessage:
+        config = ensure_config(config)
+        with set_config_context(config) as context:
+            asked = self._asked(input, config, kwargs)
+            response = await coro_with_context(self._handler(asked), context, create_task=True)
+            return self._heard(config, response)
+
+    def response(self, answer: AIMessage) -> ModelResponse[Any]:
+        """Return the answer of a turn: the agent's own response, where that is the answer."""
+        route = answer.response_metadata["sot"]["route"]
+        if route["kind"] == "skeleton":
+            return ModelResponse(result=[answer])
+        return self._responses.get("direct") or self._responses["skeleton"]
+
+    def _asked(self, messages: Any, config: RunnableConfig, options: dict[str, Any]) -> Any:
+        if config["metadata"]["sot_stage"] == "direct":
+            return self._request
+        if self._request.system_message is not None:
+            messages = messages[1:]
+        return self._request.override(messages=messages, model_settings=self._request.model_settings | options)
+
+    def _heard(self, config: RunnableConfig, response: Any) -> BaseMessage:
+        self._responses[config["metadata"]["sot_stage"]] = response
+        said: BaseMessage = response.result[-1]
+        return said
+
+
+def _messages(request: ModelRequest[Any]) -> list[BaseMessage]:
+    system: list[BaseMessage] = [request.system_message] if isinstance(request.system_message, SystemMessage) else []
+    return [*system, *request.messages]
+
+
+def _has_form(request: ModelRequest[Any]) -> bool:
+    """Tell whether the answer has a form already, or has to be a call of a tool."""
+    return request.response_format is not None or request.tool_choice not in (None, "auto")
+
+
+def _nothing(_: Any) -> Any:
+    raise AssertionError("it is never called: only the settings are checked")
