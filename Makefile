@@ -11,7 +11,7 @@ help:
 	@echo "make test          run the tests, with every extra and the embedded model"
 	@echo "make test-extras   run the tests with no extra, with each, on the wheel, and with the lowest versions"
 	@echo "make check         format, lint, types, architecture"
-	@echo "make bench         time Skeleton-of-Thought against one answer of the same length"
+	@echo "make bench         time Skeleton-of-Thought against one answer, and SoTChain beside LangChain's own ways"
 	@echo "make setup         make the environment and bring the embedded model"
 
 setup: $(BIN)/.made model
@@ -35,6 +35,7 @@ check: $(BIN)/.made
 
 bench: setup
 	$(BIN)/python benchmarks/equal_output.py $(ARGS)
+	$(BIN)/python benchmarks/langchain_overhead.py
 
 docs demo:
 	@echo "make $@ is not there yet: see CHANGELOG.md for what is" >&2; exit 2

@@ -166,21 +166,18 @@ class _Step:
             return {"messages": self.messages}
         return {"skeleton": str(skeleton), "number": number, "title": skeleton.point(number).title}
 
-    def pieces(self, said: BaseMessage | str) -> Iterator[Piece]:
-        text = said if isinstance(said, str) else str(said.text)
-        if text:
-            self._texts.append(text)
+    def pieces(self, said: BaseMessage | str) -> list[Piece]:
+        content = said if isinstance(said, str) else said.content
+        text = content if isinstance(content, str) else str(said.text)  # type: ignore[union-attr]  # a message, then
+        self._texts.append(text)
         if isinstance(said, str):  # a Runnable that ends with a parser
-            yield said
-            return
-        if self._call.stage == "point":
-            yield text
-        else:
-            yield Said(text, said)
+            return [text]
+        pieces: list[Piece] = [text if self._call.stage == "point" else Said(text, said)]
         if usage := usage_of(said):
-            yield usage
+            pieces.append(usage)
         if finish := finish_of(said):
-            yield finish
+            pieces.append(finish)
+        return pieces
 
 
 def _chat_model(model: Runnable[Any, Any]) -> BaseChatModel | None:

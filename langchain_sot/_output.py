@@ -93,7 +93,8 @@ def finish_of(said: BaseMessage) -> Finish | None:
     """Return what a message tells of why it ended."""
     if isinstance(said, AIMessage) and (said.tool_calls or getattr(said, "tool_call_chunks", None)):
         return Finish(TOOL_CALLS)
-    told = said.response_metadata
+    if not (told := said.response_metadata):
+        return None
     reason = told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason")
     return Finish.of(str(reason)) if reason else None
 

@@ -214,7 +214,7 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         return True
 
     def _events(self, value: LanguageModelInput, way: Way, *, whole: bool) -> AsyncGenerator[Event, None]:
-        return self.engine(way).astream(question_of(value), whole=whole)
+        return self.engine(way).astream(question_of(value), whole=whole, terse=True)
 
     def _chunk(self, event: Event, run_id: UUID) -> AIMessageChunk | None:
         return chunk(event, run_id)

@@ -55,7 +55,7 @@ class SoTRetrievalChain(EventRunnable[RetrievalInput, RetrievalOutput, AddableDi
         if not isinstance(value, dict) or not isinstance(value.get("input"), str):
             raise InputError(f"a retrieval chain takes a dict with the question under 'input', not {value!r}")
         asked: LanguageModelInput = [*value.get("chat_history", ()), HumanMessage(value["input"])]
-        return self.chain.engine(way).astream(question_of(asked), whole=whole)
+        return self.chain.engine(way).astream(question_of(asked), whole=whole, terse=True)
 
     def _first(self, value: RetrievalInput) -> Iterable[AddableDict]:
         return [AddableDict(value)]

@@ -76,14 +76,14 @@ class SoTSynthesizer(BaseSynthesizer):
     def get_response(self, query_str: str, text_chunks: Sequence[str], **response_kwargs: Any) -> RESPONSE_TEXT_TYPE:
         """Answer from *text_chunks*. Further keyword arguments go to the LLM."""
         engine, question = self._engine(sync_door, response_kwargs), Question(query_str, passages=tuple(text_chunks))
-        return _texts(engine.stream(question)) if self._streaming else engine.ask(question).text
+        return _texts(engine.stream(question, terse=True)) if self._streaming else engine.ask(question).text
 
     async def aget_response(
         self, query_str: str, text_chunks: Sequence[str], **response_kwargs: Any
     ) -> RESPONSE_TEXT_TYPE:
         """Answer from *text_chunks*. Further keyword arguments go to the LLM."""
         engine, question = self._engine(async_door, response_kwargs), Question(query_str, passages=tuple(text_chunks))
-        return _atexts(engine.astream(question)) if self._streaming else (await engine.aask(question)).text
+        return _atexts(engine.astream(question, terse=True)) if self._streaming else (await engine.aask(question)).text
 
     def _engine(self, door: DoorTo, options: dict[str, Any]) -> SkeletonOfThought:
         """Make the engine of one call: nothing of a call is kept on ``self``."""

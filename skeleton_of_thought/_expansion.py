@@ -17,19 +17,7 @@ class ExpansionText:
     """
 
     def __init__(self, point: Point) -> None:
-        number, title = point.number, re.escape(point.title)
-        asked = r"|\s" if point.title.endswith(("?", "!", "？", "！")) else ""
-        self._title = re.compile(
-            rf"""[\#*_"“(\s]* (?:(?:point\s*)?{number}(?:[.):：、,]|\s*[-–—]\s)[*_]*\s*)? [*_"“]* {title} [*_"”]*
-            (?: \s* (?:[:：]|[-–—]\s|\n|\Z) | \.(?=[*_"”]*(?:\s|\Z)) | 。 {asked} ) [*_"”]*""",
-            re.VERBOSE | re.IGNORECASE,
-        )
-        self._number = re.compile(
-            rf"""[\#\s]*
-            (?: (?P<dress>[*_]+)(?:{number}[.)、]|point\s*{number}[.):：、,])(?P=dress)
-              | (?P<kept>[*_]*)(?:{number}[.)、]|point\s*{number}[.):：、,]) )\s""",
-            re.VERBOSE | re.IGNORECASE,
-        )
+        self._point = point
         letters = _letters(point.title)
         self._begins = (letters, f"{point.number}{letters}", f"point{point.number}{letters}")
         self._wait = len(point.title) + _MARKUP
@@ -63,9 +51,10 @@ class ExpansionText:
         return len(self._held) < self._wait and any(begin.startswith(letters) for begin in self._begins)
 
     def _begin(self) -> None:
-        if repeated := self._title.match(self._held):
+        letters, number = _letters(self._held), str(self._point.number)
+        if letters.startswith(self._begins) and (repeated := _title(self._point).match(self._held)):
             self._held = self._held[repeated.end() :]
-        elif numbered := self._number.match(self._held):
+        elif letters.startswith((number, f"point{number}")) and (numbered := _number(number).match(self._held)):
             self._held = (numbered["kept"] or "") + self._held[numbered.end() :]
         self._held = self._held.lstrip()
         self._begun = bool(self._held)
@@ -74,6 +63,28 @@ class ExpansionText:
         length = len(self._held.rstrip())
         shown, self._held = self._held[:length], self._held[length:]
         return shown
+
+
+# Compiled where a text begins like its title or number: compiling takes longer than all the rest.
+
+
+def _title(point: Point) -> re.Pattern[str]:
+    number, title = point.number, re.escape(point.title)
+    asked = r"|\s" if point.title.endswith(("?", "!", "？", "！")) else ""
+    return re.compile(
+        rf"""[\#*_"“(\s]* (?:(?:point\s*)?{number}(?:[.):：、,]|\s*[-–—]\s)[*_]*\s*)? [*_"“]* {title} [*_"”]*
+        (?: \s* (?:[:：]|[-–—]\s|\n|\Z) | \.(?=[*_"”]*(?:\s|\Z)) | 。 {asked} ) [*_"”]*""",
+        re.VERBOSE | re.IGNORECASE,
+    )
+
+
+def _number(number: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"""[\#\s]*
+        (?: (?P<dress>[*_]+)(?:{number}[.)、]|point\s*{number}[.):：、,])(?P=dress)
+          | (?P<kept>[*_]*)(?:{number}[.)、]|point\s*{number}[.):：、,]) )\s""",
+        re.VERBOSE | re.IGNORECASE,
+    )
 
 
 def _letters(text: str) -> str:

@@ -31,7 +31,10 @@ async def listen(
     started, pieces = perf_counter(), llm(call)
     try:
         async for piece in pieces:
+            origin: object = None
             match piece:
+                case str():  # nearly always
+                    text = piece
                 case Usage():
                     usage = piece + (usage or Usage())
                     continue
@@ -40,8 +43,6 @@ async def listen(
                     continue
                 case Said(text, origin):
                     pass
-                case text:
-                    origin = None
             if text:
                 first = first or perf_counter() - started
             if (text or origin is not None) and hear(text, origin):

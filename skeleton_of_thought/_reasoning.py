@@ -22,6 +22,8 @@ class WithoutReasoning:
 
     def feed(self, text: str) -> str:
         """Take the next piece and return what can be passed on."""
+        if self._said:  # nearly always
+            return text
         self._held += text
         while not self._said:
             if self._thinking:

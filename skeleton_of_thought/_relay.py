@@ -17,14 +17,21 @@ from typing import TypeAlias, TypeVar
 T = TypeVar("T")
 
 Emit: TypeAlias = Callable[[T], None]
+Join: TypeAlias = Callable[[list[T]], list[T]]
 
 
-def relay(work: Callable[[Emit[T]], Awaitable[None]]) -> AsyncGenerator[T, None]:
-    """Run *work* in a task of its own and yield what it emits; closing the stream cancels the task."""
-    return _drain(work, copy_context())
+def relay(work: Callable[[Emit[T]], Awaitable[None]], join: Join[T] | None = None) -> AsyncGenerator[T, None]:
+    """Run *work* in a task of its own and yield what it emits; closing the stream cancels the task.
+
+    Args:
+        join: takes what waits to be read, and returns it as fewer items.
+    """
+    return _drain(work, join or list, copy_context())
 
 
-async def _drain(work: Callable[[Emit[T]], Awaitable[None]], context: Context) -> AsyncGenerator[T, None]:
+async def _drain(
+    work: Callable[[Emit[T]], Awaitable[None]], join: Join[T], context: Context
+) -> AsyncGenerator[T, None]:
     items: asyncio.Queue[T | None] = asyncio.Queue()
 
     async def main() -> None:
@@ -39,8 +46,14 @@ async def _drain(work: Callable[[Emit[T]], Awaitable[None]], context: Context) -
 
     task.add_done_callback(end)
     try:
-        while (item := await items.get()) is not None:
-            yield item
+        last = False
+        while not last:
+            waiting = [await items.get()]
+            while not items.empty():
+                waiting.append(items.get_nowait())
+            last = waiting[-1] is None
+            for item in join([item for item in waiting if item is not None]):
+                yield item
         task.result()
     finally:
         task.cancel()

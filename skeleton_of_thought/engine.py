@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from . import _threads
 from ._limits import Limit
-from ._relay import relay
+from ._relay import Emit, relay
 from ._steps import Run
 from .answer import Answer, Question
 from .calls import LLM
 from .errors import ConfigurationError
-from .events import Event, Finished
+from .events import PIECES, Event, Finished, join_texts
 from .settings import Settings
 from .skeleton import Skeleton
 
@@ -52,7 +52,9 @@ class SkeletonOfThought(Settings):
         limit = self.max_concurrency if isinstance(self.max_concurrency, Limit) else Limit(self.max_concurrency)
         object.__setattr__(self, "_limit", limit)
 
-    def astream(self, question: str | Question, *, whole: bool = False) -> AsyncGenerator[Event, None]:
+    def astream(
+        self, question: str | Question, *, whole: bool = False, terse: bool = False
+    ) -> AsyncGenerator[Event, None]:
         """Answer *question* and yield what happens, text in reading order included.
 
         The run starts with the first event that is asked for, and ends when the stream is closed: use
@@ -60,12 +62,13 @@ class SkeletonOfThought(Settings):
 
         Args:
             whole: ask the models for whole texts at once, as `aask` does. Streaming costs time on this machine.
+            terse: leave out the pieces that come again (``events.PIECES``), and join text that waits to be read.
 
         Raises:
             InputError: the question is empty; raised at once, before any model is called.
             PointError: a point could not be written.
         """
-        return self._run(question, whole, Run.answer)
+        return self._run(question, whole, Run.answer, terse)
 
     def astream_skeleton(self, question: str | Question, *, whole: bool = False) -> AsyncGenerator[Event, None]:
         """Write only the skeleton, wherever the router would send the question; end with `SkeletonReady`.
@@ -87,15 +90,17 @@ class SkeletonOfThought(Settings):
 
     async def aask(self, question: str | Question) -> Answer:
         """Answer *question*. Raises what `astream` raises."""
-        async with aclosing(self.astream(question, whole=True)) as events:
+        async with aclosing(self.astream(question, whole=True, terse=True)) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     return event.answer
         raise AssertionError("a run ends with Finished or with an exception")
 
-    def stream(self, question: str | Question, *, whole: bool = False) -> Generator[Event, None, None]:
+    def stream(
+        self, question: str | Question, *, whole: bool = False, terse: bool = False
+    ) -> Generator[Event, None, None]:
         """Do as `astream` does, for callers that are not asynchronous."""
-        return _threads.iterate(self.astream(question, whole=whole))
+        return _threads.iterate(self.astream(question, whole=whole, terse=terse))
 
     def stream_skeleton(self, question: str | Question, *, whole: bool = False) -> Generator[Event, None, None]:
         """Do as `astream_skeleton` does, for callers that are not asynchronous."""
@@ -112,7 +117,19 @@ class SkeletonOfThought(Settings):
         return _threads.run(self.aask(question))
 
     def _run(
-        self, question: str | Question, whole: bool, steps: Callable[[Run], Awaitable[None]]
+        self,
+        question: str | Question,
+        whole: bool,
+        steps: Callable[[Run], Awaitable[None]],
+        terse: bool = False,
     ) -> AsyncGenerator[Event, None]:
         asked = question if isinstance(question, Question) else Question(question)
-        return relay(lambda emit: steps(Run(self, self._limit, asked, emit, stream=not whole)))
+
+        def begin(emit: Emit[Event]) -> Awaitable[None]:
+            def emit_whole(event: Event) -> None:
+                if not isinstance(event, PIECES):
+                    emit(event)
+
+            return steps(Run(self, self._limit, asked, emit_whole if terse else emit, stream=not whole))
+
+        return relay(begin, join_texts if terse else None)

@@ -102,3 +102,25 @@ Event: TypeAlias = (
     | Text
     | Finished
 )
+
+PIECES = (SkeletonText, PointFound, PointText)
+"""What a reader of the answer needs not hear: it comes again, in order or whole."""
+
+
+def join_texts(events: list[Event]) -> list[Event]:
+    """Make one of neighbouring texts, where they came in no message of a framework.
+
+    >>> join_texts([Text("Take "), Text("figs."), PointStarted(Point(2, "Rest"))])
+    [Text(text='Take figs.'), PointStarted(point=Point(number=2, title='Rest', after=()))]
+    """
+    joined: list[Event] = []
+    texts: list[str] = []
+    for event in events:
+        if isinstance(event, Text) and event.origin is None:
+            texts.append(event.text)
+            continue
+        if texts:
+            joined.append(Text("".join(texts)))
+            texts.clear()
+        joined.append(event)
+    return [*joined, Text("".join(texts))] if texts else joined
