@@ -40,6 +40,21 @@ class EventRunnable(RunnableSerializable[Input, Output], Generic[Input, Output, 
     def _output(self, last: Event, run_id: UUID, value: Input) -> Output:
         """Make the output of the event that ends a run."""
 
+    @property
+    def InputType(self) -> Any:  # noqa: N802 -- Runnable names it so
+        """What it takes, for schemas. LangChain looks for two type arguments, and these are three."""
+        return self._types()[0]
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 -- Runnable names it so
+        """What it returns, for schemas."""
+        return self._types()[1]
+
+    @classmethod
+    def _types(cls) -> tuple[Any, ...]:
+        found = (base.__pydantic_generic_metadata__["args"] for base in cls.mro() if issubclass(base, EventRunnable))
+        return next(types for types in found if types)
+
     def _first(self, value: Input) -> Iterable[Chunk]:  # noqa: ARG002 -- most have none
         """Say what comes before the first event."""
         return ()

@@ -1,14 +1,18 @@
 """`create_sot_retrieval_chain`: question in; sources and a cited answer out."""
 
 from collections.abc import AsyncGenerator, Iterable
-from typing import Any, NotRequired, TypedDict
+from typing import (
+    Any,
+    NotRequired,  # pydantic wants these below Python 3.12
+)
 from uuid import UUID
 
 from langchain_core.documents import Document
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import HumanMessage
-from langchain_core.runnables.utils import AddableDict
+from langchain_core.runnables.utils import AddableDict, ConfigurableFieldSpec
 from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 from skeleton_of_thought import InputError, Source
 from skeleton_of_thought.events import Event, Finished, SourcesFound, Text
@@ -46,6 +50,11 @@ class SoTRetrievalChain(EventRunnable[RetrievalInput, RetrievalOutput, AddableDi
     def is_lc_serializable(cls) -> bool:
         """Tell that it can be saved with ``dumpd``."""
         return True
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """What can be set in the chain's models and retriever."""
+        return self.chain.config_specs
 
     @property
     def _has_steps(self) -> bool:

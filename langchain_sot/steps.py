@@ -1,12 +1,14 @@
 """The two steps of a chain as Runnables of their own."""
 
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.runnables.utils import ConfigurableFieldSpec
 from pydantic import ConfigDict
+from typing_extensions import TypedDict  # pydantic wants these below Python 3.12
 
 from skeleton_of_thought import InputError, Skeleton
 from skeleton_of_thought.events import Event, PointDone, SkeletonReady
@@ -33,6 +35,11 @@ class SkeletonChain(EventRunnable[LanguageModelInput, Skeleton, Skeleton]):
     chain: Any
     """The `SoTChain` whose step it is."""
     name: str | None = STEPS["skeleton"]
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """What can be set in the chain's models."""
+        return list(self.chain.config_specs)
 
     def _events(self, value: LanguageModelInput, way: Way, *, whole: bool) -> AsyncGenerator[Event, None]:
         chain: SoTChain = self.chain
@@ -68,6 +75,11 @@ class ExpansionChain(EventRunnable[Expansion, AIMessage, AIMessageChunk]):
     chain: Any
     """The `SoTChain` whose step it is."""
     name: str | None = STEPS["point"]
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """What can be set in the chain's models."""
+        return list(self.chain.config_specs)
 
     def _events(self, value: Expansion, way: Way, *, whole: bool) -> AsyncGenerator[Event, None]:
         chain: SoTChain = self.chain
