@@ -59,7 +59,8 @@ class Run:
         self._emit = emit
         self._stream = stream
         self._record = Record(question)
-        self._numbering = Numbering((), question.passages)
+        self._numbering = Numbering((), question.given)
+        self._record.sources = self._numbering.sources
         self._retrieved: dict[int, asyncio.Future[None]] = {}
 
     async def answer(self) -> None:
@@ -113,7 +114,7 @@ class Run:
 
     async def _write_directly(self) -> None:
         if self._sot.retriever:
-            self._numbering = Numbering((_WHOLE_QUESTION,), self._question.passages)
+            self._numbering = Numbering((_WHOLE_QUESTION,), self._question.given)
             await self._retrieve(self._sot.retriever, None)
         form, passages = self._form(self._sot.llm), self._numbering.of(_WHOLE_QUESTION)
         heard = await self._listen(
@@ -176,7 +177,7 @@ class Run:
             show(cleaned.flush())
             if not pieces:
                 raise EmptyTextError(heard.finish)
-        sources = tuple(source for source, _ in passages)
+        sources = self._numbering.numbers_of(number)
         section = Section(point, "".join(pieces), heard.seconds, heard.finish, heard.usage, sources)
         self._record.done[number] = section
         self._emit(PointDone(section))
@@ -188,7 +189,7 @@ class Run:
         if retriever is None:
             return None
         numbers = [point.number for point in wanted.points]
-        self._numbering = Numbering(numbers, self._question.passages)
+        self._numbering = Numbering(numbers, self._question.given)
         self._retrieved = {number: asyncio.get_running_loop().create_future() for number in numbers}
 
         async def retrieve(point: Point) -> None:

@@ -23,6 +23,11 @@ class Passage:
     origin: Annotated[object, Field(exclude=True)] = field(default=None, compare=False, repr=False)
     """The framework's own document."""
 
+    @property
+    def same(self) -> str:
+        """What two passages have in common that are one."""
+        return self.key or self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -45,8 +50,8 @@ class Question:
     text: str
     history: tuple[Message, ...] = ()
     """The system message and earlier turns, oldest first."""
-    passages: tuple[str, ...] = ()
-    """Texts to answer from, as a retriever found them."""
+    passages: tuple[str | Passage, ...] = ()
+    """Texts to answer from, as a retriever found them. Every call sees them."""
     since: tuple[Message, ...] = ()
     """What has been said since: tools that were called for it, and their results."""
     origin: object = field(default=None, compare=False, repr=False)
@@ -61,6 +66,15 @@ class Question:
             self.text.encode()
         except UnicodeEncodeError as error:
             raise InputError(f"the question has half a sign at {error.start}: decode it as UTF-8") from error
+
+    @property
+    def given(self) -> tuple[Passage, ...]:
+        """The passages, each once: the first has the number 1."""
+        given: dict[str, Passage] = {}
+        for each in self.passages:
+            passage = each if isinstance(each, Passage) else Passage(each)
+            given.setdefault(passage.same, passage)
+        return tuple(given.values())
 
 
 @dataclass(frozen=True, slots=True)

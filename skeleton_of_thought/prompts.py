@@ -14,6 +14,7 @@ The wording is ours. The measures are the paper's: 3 to 10 points of 3 to 5 word
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Final, Literal, TypeAlias
 
@@ -47,7 +48,7 @@ Numbered: TypeAlias = tuple[tuple[int, str], ...]
 """Passages, each with the number that it is cited by."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-_REQUIRED: Final[dict[str, tuple[str, ...]]] = {
+REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "passages": ("passages",),
     "sources": ("passages",),
     "query": ("title",),
@@ -119,13 +120,17 @@ class Prompts:
             template = getattr(self, field.name)
             if not isinstance(template, str):
                 raise ConfigurationError(f"prompts.{field.name} is a template as text, not {template!r}")
-            for name in _REQUIRED.get(field.name, ()):
+            for name in REQUIRED.get(field.name, ()):
                 if f"{{{name}}}" not in template:
                     raise ConfigurationError(f"prompts.{field.name} needs {{{name}}} somewhere: {template!r}")
 
+    def say(self, name: str, names: Mapping[str, str]) -> str:
+        """Fill *names* into the template *name*."""
+        return _fill(getattr(self, name), names)
+
     def query_for(self, question: Question, point: Point | None) -> str:
         """Say what to search for, for a point or for the whole question."""
-        return _fill(self.query, {"title": point.title, "question": question.text}) if point else question.text
+        return self.say("query", {"title": point.title, "question": question.text}) if point else question.text
 
     def direct_call(self, question: Question, form: Form, passages: Numbered = ()) -> Call:
         """Ask for the whole answer."""
@@ -149,7 +154,7 @@ class Prompts:
     ) -> Call:
         """Ask for the text of one point."""
         names = self.names(question, form, skeleton, point, passages)
-        start = (Message("assistant", _fill(self.point_start, names)),) if form.abilities.prefill else ()
+        start = (Message("assistant", self.say("point_start", names)),) if form.abilities.prefill else ()
         usual = SMALL_POINT_MAX_TOKENS if form.abilities.small else POINT_MAX_TOKENS
         max_tokens = form.point_max_tokens or usual[form.detail]
         if start and form.abilities.small:
@@ -165,7 +170,7 @@ class Prompts:
                 stream=form.stream,
                 skeleton=skeleton,
             )
-        task = _fill(self.point, names)
+        task = self.say("point", names)
         messages = (
             *self._skeleton_messages(question, form),
             Message("assistant", str(skeleton)),
@@ -178,7 +183,7 @@ class Prompts:
         prefix = self.prefix(question)
         if form.abilities.small and form.abilities.grammar:
             return prefix
-        return (*prefix, Message("user", _fill(self.skeleton, self.names(question, form))))
+        return (*prefix, Message("user", self.say("skeleton", self.names(question, form))))
 
     def names(
         self,
@@ -202,12 +207,12 @@ class Prompts:
     def prefix(self, question: Question, passages: Numbered = ()) -> tuple[Message, ...]:
         """Return what all calls of a run begin with."""
         asked = Message("user", question.text, question.origin)
-        passages = (*enumerate(question.passages, 1), *passages)
-        given = (Message("user", _fill(self.passages, {"passages": _listed(passages)})),) if passages else ()
+        passages = (*enumerate((passage.text for passage in question.given), 1), *passages)
+        given = (Message("user", self.say("passages", {"passages": _listed(passages)})),) if passages else ()
         return (*question.history, *given, asked, *question.since)
 
     def _task(self, task: str, passages: Numbered) -> tuple[Message, ...]:
-        sources = _fill(self.sources, {"passages": _listed(passages)}) if passages else ""
+        sources = self.say("sources", {"passages": _listed(passages)}) if passages else ""
         text = "\n\n".join(filter(None, (sources, task)))
         return (Message("user", text),) if text else ()
 
@@ -216,5 +221,5 @@ def _listed(passages: Numbered) -> str:
     return "\n\n".join(f"[{number}] {text}" for number, text in passages)
 
 
-def _fill(template: str, names: dict[str, str]) -> str:
+def _fill(template: str, names: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: names.get(match[1], match[0]), template)

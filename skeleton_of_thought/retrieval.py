@@ -28,7 +28,7 @@ class Numbering:
 
     Args:
         numbers: the points, in reading order.
-        given: passages that stand in the question, and so are cited first.
+        given: passages that stand in the question, and so have the first numbers.
 
     >>> sleep, walk = Passage("Sleep."), Passage("Walk.")
     >>> numbering = Numbering([1, 2], ())
@@ -40,12 +40,13 @@ class Numbering:
     ((2, 'Walk.'), (1, 'Sleep.'))
     """
 
-    def __init__(self, numbers: Iterable[int], given: Iterable[str]) -> None:
+    def __init__(self, numbers: Iterable[int], given: Iterable[Passage]) -> None:
         self._waiting = list(numbers)
         self._found: dict[int, Sequence[Passage]] = {}
         self._sources: dict[str, Source] = {}
-        for text in given:
-            self._take(Passage(text), ())
+        for passage in given:
+            self._take(passage, ())
+        self._given = set(self._sources)
 
     def feed(self, number: int, passages: Sequence[Passage]) -> list[int]:
         """Take what was found for a point, and return the points whose passages have their numbers now."""
@@ -58,9 +59,14 @@ class Numbering:
         return known
 
     def of(self, number: int) -> tuple[tuple[int, str], ...]:
-        """Return the passages of a point, each with its number."""
-        found = {_key(passage): passage for passage in self._found.get(number, ())}
-        return tuple((self._sources[key].number, passage.text) for key, passage in found.items())
+        """Return the passages of a point, each with its number; those that stand in the question need no telling."""
+        found = {passage.same: passage for passage in self._found.get(number, ())}
+        return tuple((self._sources[key].number, found[key].text) for key in found if key not in self._given)
+
+    def numbers_of(self, number: int) -> tuple[int, ...]:
+        """Return the numbers of all that was found for a point."""
+        found = dict.fromkeys(passage.same for passage in self._found.get(number, ()))
+        return tuple(self._sources[key].number for key in found)
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -68,11 +74,7 @@ class Numbering:
         return tuple(self._sources.values())
 
     def _take(self, passage: Passage, points: Iterable[int]) -> None:
-        key = _key(passage)
+        key = passage.same
         known = self._sources.get(key, Source(len(self._sources) + 1, passage))
         more = tuple(point for point in points if point and point not in known.points)
         self._sources[key] = Source(known.number, known.passage, known.points + more)
-
-
-def _key(passage: Passage) -> str:
-    return passage.key or passage.text

@@ -236,5 +236,5 @@ def test_what_would_be_ignored_is_refused(index: VectorStoreIndex, llm: Any) -> 
     synthesizer = SoTSynthesizer(llm=llm)
     with pytest.raises(ConfigurationError, match="max_points"):
         SoTQueryEngine.from_args(index.as_retriever(), response_synthesizer=synthesizer, max_points=3)
-    with pytest.raises(ConfigurationError, match="text_qa_template"):
-        synthesizer.update_prompts({"text_qa_template": None})
+    with pytest.raises(ConfigurationError, match="no prompt is named point_tmplate"):
+        synthesizer.update_prompts({"point_tmplate": None})

@@ -1,0 +1,127 @@
+"""From events to LlamaIndex's responses."""
+
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextvars import copy_context
+from dataclasses import asdict
+from typing import Any
+
+from llama_index.core.base.response.schema import AsyncStreamingResponse, Response, StreamingResponse
+from llama_index.core.schema import NodeWithScore
+
+from skeleton_of_thought import Answer, PointError, Section
+from skeleton_of_thought.events import Event, Finished, Text
+
+from .instrumentation import report
+
+
+class Sources:
+    """The nodes of a response and its metadata: made once, and filled when the answer is there."""
+
+    def __init__(self, nodes: Sequence[NodeWithScore], more: Sequence[NodeWithScore]) -> None:
+        self.nodes = [*nodes, *more]
+        self.metadata: dict[str, Any] = {each.node.node_id: each.node.metadata for each in self.nodes}
+
+    def take(self, answer: Answer) -> None:
+        """Add what was found for single points, and tell how the answer was made."""
+        known = {each.node.node_id for each in self.nodes}
+        for source in answer.sources:
+            node = source.passage.origin
+            if isinstance(node, NodeWithScore) and node.node.node_id not in known:
+                self.nodes.append(node)
+                self.metadata[node.node.node_id] = node.node.metadata
+        self.metadata["sot"] = _about(answer)
+
+    def fail(self, error: PointError) -> None:
+        """Keep what was written, and tell what could not be."""
+        self.take(error.answer)
+        self.metadata["sot"]["error"] = {"number": error.number, "title": error.title, "error": repr(error.__cause__)}
+
+
+def whole(events: Generator[Event, None, None], sources: Sources) -> Response:
+    """Read to the end."""
+    text = "".join(_texts(events, sources))
+    return Response(text, source_nodes=sources.nodes, metadata=sources.metadata)
+
+
+async def awhole(events: AsyncGenerator[Event, None], sources: Sources) -> Response:
+    """Read to the end."""
+    text = "".join([text async for text in _atexts(events, sources)])
+    return Response(text, source_nodes=sources.nodes, metadata=sources.metadata)
+
+
+def stream(events: Generator[Event, None, None], sources: Sources) -> StreamingResponse:
+    """Read when it is read. Nodes and metadata are complete at its end."""
+    return StreamingResponse(_texts(events, sources), source_nodes=sources.nodes, metadata=sources.metadata)
+
+
+def astream(events: AsyncGenerator[Event, None], sources: Sources) -> AsyncStreamingResponse:
+    """Read when it is read. Nodes and metadata are complete at its end."""
+    return AsyncStreamingResponse(_atexts(events, sources), source_nodes=sources.nodes, metadata=sources.metadata)
+
+
+def _texts(events: Generator[Event, None, None], sources: Sources) -> Generator[str, None, None]:
+    context = copy_context()  # of who asks: when a stream is read, the spans of the query are closed
+
+    def texts() -> Generator[str, None, None]:
+        try:
+            for event in events:
+                context.run(report, event)
+                if text := _heard(event, sources):
+                    yield text
+        except PointError as error:
+            sources.fail(error)
+            raise
+        finally:
+            events.close()
+
+    return texts()
+
+
+def _atexts(events: AsyncGenerator[Event, None], sources: Sources) -> AsyncGenerator[str, None]:
+    context = copy_context()
+
+    async def texts() -> AsyncGenerator[str, None]:
+        try:
+            async for event in events:
+                context.run(report, event)
+                if text := _heard(event, sources):
+                    yield text
+        except PointError as error:
+            sources.fail(error)
+            raise
+        finally:
+            await events.aclose()
+
+    return texts()
+
+
+def _heard(event: Event, sources: Sources) -> str:
+    if isinstance(event, Finished):
+        sources.take(event.answer)
+    return event.text if isinstance(event, Text) else ""
+
+
+def _about(answer: Answer) -> dict[str, Any]:
+    about = answer.as_dict()
+    del about["text"], about["question"], about["sections"]
+    nodes = {source.number: source.passage.key for source in answer.sources}
+    points = [_about_section(section) for section in answer.sections]
+    for point in points:
+        point["nodes"] = [nodes[number] for number in point["sources"]]
+    told = [
+        {"number": source.number, "node": source.passage.key, "points": list(source.points)}
+        for source in answer.sources
+    ]
+    return about | {"points": points, "sources": told}
+
+
+def _about_section(section: Section) -> dict[str, Any]:
+    return {
+        "number": section.point.number,
+        "title": section.point.title,
+        "span": list(section.span) if section.span else None,
+        "seconds": section.seconds,
+        "finish": section.finish,
+        "usage": asdict(section.usage) if section.usage else None,
+        "sources": list(section.sources),
+    }

@@ -1,0 +1,106 @@
+"""What a run tells LlamaIndex's instrumentation. Each event has the span of the query that it belongs to."""
+
+from typing import Any
+
+from llama_index.core.instrumentation.events import BaseEvent
+from llama_index_instrumentation import get_dispatcher
+
+from skeleton_of_thought.events import Event, PointDone, PointFailed, PointStarted, Routed, SkeletonReady
+
+_dispatcher = get_dispatcher(__name__)
+
+
+class RouteEvent(BaseEvent):
+    """Whether the question gets a skeleton; said again where a skeleton turns out to be none."""
+
+    kind: str
+    by: str
+    why: str
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name of the kind of event."""
+        return "RouteEvent"
+
+
+class SkeletonReadyEvent(BaseEvent):
+    """The skeleton is complete."""
+
+    points: dict[int, str]
+    """Titles by number."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name of the kind of event."""
+        return "SkeletonReadyEvent"
+
+
+class PointStartEvent(BaseEvent):
+    """The call for a point begins."""
+
+    number: int
+    title: str
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name of the kind of event."""
+        return "PointStartEvent"
+
+
+class PointEndEvent(BaseEvent):
+    """A point is written."""
+
+    number: int
+    title: str
+    text: str
+    seconds: float | None
+    finish: str | None
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name of the kind of event."""
+        return "PointEndEvent"
+
+
+class PointErrorEvent(BaseEvent):
+    """A point could not be written."""
+
+    number: int
+    title: str
+    error: Any
+    """The LLM's own exception."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name of the kind of event."""
+        return "PointErrorEvent"
+
+
+def event_of(event: Event) -> BaseEvent | None:
+    """Say an event in LlamaIndex's words, where there is one for it."""
+    match event:
+        case Routed(route):
+            return RouteEvent(kind=route.kind, by=route.by, why=route.why)
+        case SkeletonReady(skeleton):
+            return SkeletonReadyEvent(points={point.number: point.title for point in skeleton.points})
+        case PointStarted(point):
+            return PointStartEvent(number=point.number, title=point.title)
+        case PointDone(section):
+            point = section.point
+            return PointEndEvent(
+                number=point.number,
+                title=point.title,
+                text=section.text,
+                seconds=section.seconds,
+                finish=section.finish,
+            )
+        case PointFailed(point, error):
+            return PointErrorEvent(number=point.number, title=point.title, error=error)
+        case _:
+            return None
+
+
+def report(event: Event) -> None:
+    """Tell the instrumentation of *event*, in the span that is open here."""
+    if told := event_of(event):
+        _dispatcher.event(told)
