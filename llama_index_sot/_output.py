@@ -1,6 +1,6 @@
 """From events to LlamaIndex's responses."""
 
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextvars import copy_context
 from dataclasses import asdict
 from typing import Any
@@ -43,9 +43,11 @@ def whole(events: Generator[Event, None, None], sources: Sources) -> Response:
     return Response(text, source_nodes=sources.nodes, metadata=sources.metadata)
 
 
-async def awhole(events: AsyncGenerator[Event, None], sources: Sources) -> Response:
-    """Read to the end."""
-    text = "".join([text async for text in _atexts(events, sources)])
+async def awhole(
+    events: AsyncGenerator[Event, None], sources: Sources, hear: Callable[[Event], None] = lambda _: None
+) -> Response:
+    """Read to the end, and let *hear* have every event."""
+    text = "".join([text async for text in _atexts(events, sources, hear)])
     return Response(text, source_nodes=sources.nodes, metadata=sources.metadata)
 
 
@@ -77,13 +79,16 @@ def _texts(events: Generator[Event, None, None], sources: Sources) -> Generator[
     return texts()
 
 
-def _atexts(events: AsyncGenerator[Event, None], sources: Sources) -> AsyncGenerator[str, None]:
+def _atexts(
+    events: AsyncGenerator[Event, None], sources: Sources, hear: Callable[[Event], None] = lambda _: None
+) -> AsyncGenerator[str, None]:
     context = copy_context()
 
     async def texts() -> AsyncGenerator[str, None]:
         try:
             async for event in events:
                 context.run(report, event)
+                hear(event)
                 if text := _heard(event, sources):
                     yield text
         except PointError as error:

@@ -9,6 +9,7 @@ except ImportError as error:
         'llama_index_sot needs llama-index-core: pip install "skeleton-of-thought[llama-index]"'
     ) from error
 
+from llama_index.core.base.response.schema import AsyncStreamingResponse
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -110,6 +111,29 @@ class SoTQueryEngine(RetrieverQueryEngine):
     def without_retrieval(cls, llm: LLM | None = None, **settings: Any) -> Self:
         """Make an engine that answers from what the model knows. The settings are those of `SoTSynthesizer`."""
         return cls(_Nothing(), SoTSynthesizer(llm, without_nodes=True, **settings))
+
+    def as_langchain_tool(self, name: str = "query_engine", description: str | None = None) -> Any:
+        """Return a LangChain tool that takes a ``question``; needs langchain-core. LlamaIndex's own is broken.
+
+        Raises:
+            ImportError: langchain-core is not here; the message says how to install it.
+        """
+        try:
+            from langchain_core.tools import StructuredTool  # another framework: only for who asks
+        except ImportError as error:
+            raise ImportError('as_langchain_tool needs: pip install "skeleton-of-thought[langchain]"') from error
+
+        def answer(question: str) -> str:
+            return str(self.query(question))
+
+        async def aanswer(question: str) -> str:
+            response = await self.aquery(question)
+            if isinstance(response, AsyncStreamingResponse):
+                return "".join([text async for text in response.async_response_gen()])
+            return str(response)
+
+        told = description or "Answer a question from the documents, point by point."
+        return StructuredTool.from_function(answer, aanswer, name=name, description=told)
 
     def with_retriever(self, retriever: BaseRetriever) -> Self:
         """Return the same engine over another retriever."""

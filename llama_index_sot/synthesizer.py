@@ -1,12 +1,13 @@
 """`SoTSynthesizer`: a response synthesizer with the engine in between."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any, cast
 
 from skeleton_of_thought import Abilities, ConfigurationError, Limit, Question, Settings, SkeletonOfThought
 from skeleton_of_thought._threads import iterate
+from skeleton_of_thought.events import Event
 
 try:
     from llama_index.core.callbacks import CallbackManager
@@ -121,7 +122,9 @@ class SoTSynthesizer(BaseSynthesizer):
     ) -> RESPONSE_TYPE:
         """Answer from *nodes*. Further keyword arguments are filled into prompts."""
         if self._leaves(nodes):
-            return self._left().synthesize(query, nodes, additional_source_nodes, **response_kwargs)
+            return self._left(streaming=self._streaming).synthesize(
+                query, nodes, additional_source_nodes, **response_kwargs
+            )
         asked = QueryBundle(query) if isinstance(query, str) else query
         _dispatcher.event(SynthesizeStartEvent(query=query))
         with self._callback_manager.event(
@@ -145,7 +148,9 @@ class SoTSynthesizer(BaseSynthesizer):
     ) -> RESPONSE_TYPE:
         """Answer from *nodes*. Further keyword arguments are filled into prompts."""
         if self._leaves(nodes):
-            return await self._left().asynthesize(query, nodes, additional_source_nodes, **response_kwargs)
+            return await self._left(streaming=self._streaming).asynthesize(
+                query, nodes, additional_source_nodes, **response_kwargs
+            )
         asked = QueryBundle(query) if isinstance(query, str) else query
         _dispatcher.event(SynthesizeStartEvent(query=query))
         with self._callback_manager.event(
@@ -163,6 +168,14 @@ class SoTSynthesizer(BaseSynthesizer):
             event.on_end(payload={EventPayload.RESPONSE: response})
         _dispatcher.event(SynthesizeEndEvent(query=query, response=response))
         return response
+
+    async def aheard(self, query: str, nodes: list[NodeWithScore], hear: Callable[[Event], None]) -> RESPONSE_TYPE:
+        """Answer from *nodes*, and let *hear* have every event of the run as it happens."""
+        if self._leaves(nodes):
+            return await self._left(streaming=False).asynthesize(query, nodes)
+        question = self._question(query, nodes)
+        events = self._engine(question, {}, blocking=False).astream(question)
+        return await _output.awhole(events, Sources(nodes, ()), hear)
 
     def get_response(self, query_str: str, text_chunks: Sequence[str], **response_kwargs: Any) -> RESPONSE_TEXT_TYPE:
         """Answer from *text_chunks*. Further keyword arguments are filled into prompts."""
@@ -182,9 +195,9 @@ class SoTSynthesizer(BaseSynthesizer):
         formed = default._output_cls is not None or default._multimodal or isinstance(self._llm, StructuredLLM)
         return formed or not (nodes or self._without_nodes or self._point_retriever)
 
-    def _left(self) -> BaseSynthesizer:
+    def _left(self, *, streaming: bool) -> BaseSynthesizer:
         default = copy.copy(self._default)
-        default._streaming = self._streaming
+        default._streaming = streaming
         return default
 
     def _question(self, query: str, nodes: Sequence[NodeWithScore]) -> Question:
