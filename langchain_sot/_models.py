@@ -53,7 +53,7 @@ class Way:
         Args:
             planner: what writes the skeleton in its place.
         """
-        blocking = self.blocking or _only_blocks(model)
+        blocking = self.blocking or _only_blocks(model, self.config)
 
         def ask(call: Call) -> AsyncIterator[Piece]:
             asked = planner if planner and call.stage == "skeleton" else model
@@ -121,8 +121,12 @@ class Way:
         return _Step(call, merge_configs(self.config, told), STEPS.get(call.stage) if self.steps else None)
 
     def _options(self, model: Model, call: Call) -> dict[str, Any]:
-        chat_model = _chat_model(model)
-        return options_of(call, max_tokens=_bound(chat_model)) | self.options if chat_model else self.options
+        """Return what is given with a call. Runnables that are no chat models stumble over options of our own."""
+        models = _chat_models(model, self.config)
+        if not models:
+            return self.options
+        bounds = {_bound(each) for each in models}
+        return options_of(call, max_tokens=bounds.pop() if len(bounds) == 1 else None) | self.options
 
 
 class _Step:
@@ -180,20 +184,21 @@ class _Step:
         return pieces
 
 
-def _chat_model(model: Runnable[Any, Any]) -> BaseChatModel | None:
-    """Find the chat model inside; a model's own options can be given with a call, other Runnables stumble over them."""
+def _chat_models(model: Runnable[Any, Any], config: RunnableConfig) -> list[BaseChatModel]:
+    """Find the chat models inside, of which any may answer."""
     match model:
         case BaseChatModel():
-            return model
+            return [model]
         case RunnableBindingBase():
-            return _chat_model(model.bound)
+            return _chat_models(model.bound, config)
         case RunnableWithFallbacks():
-            return _chat_model(model.runnable)
+            inside = [_chat_models(each, config) for each in model.runnables]
+            return [each for found in inside for each in found] if all(inside) else []
         case DynamicRunnable():
-            return _chat_model(model.default)
+            return _chat_models(*model.prepare(config))
         case _:
             inner = getattr(model, "sot_chat_model", None)  # that of an agent, which is reached by its own way
-            return inner if isinstance(inner, BaseChatModel) else None
+            return [inner] if isinstance(inner, BaseChatModel) else []
 
 
 def _bound(model: BaseChatModel) -> str | None:
@@ -201,11 +206,12 @@ def _bound(model: BaseChatModel) -> str | None:
     return next((name for name in ("max_tokens", "max_output_tokens") if name in type(model).model_fields), None)
 
 
-def _only_blocks(model: Model) -> bool:
+def _only_blocks(model: Model, config: RunnableConfig) -> bool:
     """Tell whether the asynchronous methods are the base class's, which use a pool of few threads."""
-    kind = type(None if hasattr(model, "sot_chat_model") else _chat_model(model))
-    return issubclass(kind, BaseChatModel) and (
-        kind._agenerate is BaseChatModel._agenerate and kind._astream is BaseChatModel._astream
+    models = [] if hasattr(model, "sot_chat_model") else _chat_models(model, config)
+    return bool(models) and all(
+        type(each)._agenerate is BaseChatModel._agenerate and type(each)._astream is BaseChatModel._astream
+        for each in models
     )
 
 

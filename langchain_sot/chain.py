@@ -169,11 +169,11 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
                 "this tool takes a question: for other arguments use (prompt | chain).as_tool(...)"
             )
 
-        def answer(question: str, config: RunnableConfig) -> str:
-            return str(self.invoke(question, config).text)
+        def answer(question: str) -> str:  # the tool's own run is in the context; a config given here would lack it
+            return str(self.invoke(question).text)
 
-        async def aanswer(question: str, config: RunnableConfig) -> str:
-            return str((await self.ainvoke(question, config)).text)
+        async def aanswer(question: str) -> str:
+            return str((await self.ainvoke(question)).text)
 
         return StructuredTool.from_function(
             answer,

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from skeleton_of_thought import ConfigurationError
+from skeleton_of_thought import ConfigurationError, InputError
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -11,11 +11,12 @@ except ImportError as error:
     raise ImportError('SoTMiddleware needs langchain: pip install "skeleton-of-thought[agents]"') from error
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 
+from ._messages import question_of
 from .chain import SoTChain
 
 
@@ -24,11 +25,11 @@ class SoTMiddleware(AgentMiddleware[Any, Any, Any]):
 
     Every model call of `SoTChain` is a call of the agent: with its tools bound, through all middleware that
     comes after this one. A turn that the router sends to a direct answer, one in which the model calls
-    tools, and one with a response format are the agent's own, unchanged.
+    tools, one with a response format and one without a question are the agent's own, unchanged.
 
     Args:
         settings: those of `SoTChain`, without ``llm``: that is the agent's. A ``point_llm`` writes its points
-            without the agent's tools and middleware.
+            without the agent's tools and middleware. ``max_concurrency`` bounds all turns together.
 
     Raises:
         ConfigurationError: a setting cannot work.
@@ -38,14 +39,15 @@ class SoTMiddleware(AgentMiddleware[Any, Any, Any]):
         super().__init__()
         if "llm" in settings:
             raise ConfigurationError("llm= belongs to the agent: give it to create_agent(model=...)")
-        self._settings = settings
-        SoTChain(llm=_AgentModel(_nothing, _nothing), **settings)
+        if settings.get("structured_skeleton"):
+            raise ConfigurationError("structured_skeleton=True cannot work in an agent: leave it out")
+        self._settings = SoTChain(llm=_AgentModel(_nothing, _nothing), **settings)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         """Answer one turn."""
-        if _has_form(request):
+        if not _asks(request):
             return handler(request)
         model = _AgentModel(request, handler)
         return model.response(self._chain(model, request).invoke(_messages(request)))
@@ -54,14 +56,16 @@ class SoTMiddleware(AgentMiddleware[Any, Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any]:
         """Answer one turn."""
-        if _has_form(request):
+        if not _asks(request):
             return await handler(request)
         model = _AgentModel(request, handler)
         return model.response(await self._chain(model, request).ainvoke(_messages(request)))
 
     def _chain(self, model: "_AgentModel", request: ModelRequest[Any]) -> SoTChain:
-        chain = SoTChain(llm=model, **self._settings)
-        return chain.model_copy(update={"prompts": chain.prompts.with_tools()}) if request.tools else chain
+        prompts = self._settings.prompts
+        return self._settings.model_copy(
+            update={"llm": model, "prompts": prompts.with_tools() if request.tools else prompts}
+        )
 
 
 class _AgentModel(Runnable[LanguageModelInput, BaseMessage]):
@@ -80,30 +84,29 @@ class _AgentModel(Runnable[LanguageModelInput, BaseMessage]):
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> BaseMessage:
         config = ensure_config(config)
         with set_config_context(config) as context:
-            return self._heard(config, context.run(self._handler, self._asked(input, config, kwargs)))
+            return self._heard(config, context.run(self._handler, self._asked(input, kwargs)))
 
     async def ainvoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> BaseMessage:
         config = ensure_config(config)
         with set_config_context(config) as context:
-            asked = self._asked(input, config, kwargs)
-            response = await coro_with_context(self._handler(asked), context, create_task=True)
+            response = await coro_with_context(self._handler(self._asked(input, kwargs)), context, create_task=True)
             return self._heard(config, response)
 
     def response(self, answer: AIMessage) -> ModelResponse[Any]:
         """Return the answer of a turn: the agent's own response, where that is the answer."""
-        route = answer.response_metadata["sot"]["route"]
-        if route["kind"] == "skeleton":
-            return ModelResponse(result=[answer])
+        skeleton = self._responses.get("skeleton")
+        if skeleton and answer.response_metadata["sot"]["route"]["kind"] == "skeleton":
+            agent = skeleton.result[-1].name
+            return ModelResponse(result=[answer.model_copy(update={"name": agent})])
         return self._responses.get("direct") or self._responses["skeleton"]
 
-    def _asked(self, messages: Any, config: RunnableConfig, options: dict[str, Any]) -> Any:
-        if config["metadata"]["sot_stage"] == "direct":
-            return self._request
-        if self._request.system_message is not None:
-            messages = messages[1:]
-        return self._request.override(messages=messages, model_settings=self._request.model_settings | options)
+    def _asked(self, messages: Any, options: dict[str, Any]) -> Any:
+        system, settings = self._request.system_message, options | self._request.model_settings
+        if system is not None and messages[0] is system:
+            return self._request.override(messages=messages[1:], model_settings=settings)
+        return self._request.override(messages=messages, system_message=None, model_settings=settings)
 
     def _heard(self, config: RunnableConfig, response: Any) -> BaseMessage:
         self._responses[config["metadata"]["sot_stage"]] = response
@@ -112,13 +115,19 @@ class _AgentModel(Runnable[LanguageModelInput, BaseMessage]):
 
 
 def _messages(request: ModelRequest[Any]) -> list[BaseMessage]:
-    system: list[BaseMessage] = [request.system_message] if isinstance(request.system_message, SystemMessage) else []
-    return [*system, *request.messages]
+    system = request.system_message
+    return [*request.messages] if system is None else [system, *request.messages]
 
 
-def _has_form(request: ModelRequest[Any]) -> bool:
-    """Tell whether the answer has a form already, or has to be a call of a tool."""
-    return request.response_format is not None or request.tool_choice not in (None, "auto")
+def _asks(request: ModelRequest[Any]) -> bool:
+    """Tell whether there is a question, and its answer has no form yet and need not be a call of a tool."""
+    if request.response_format is not None or request.tool_choice not in (None, "auto"):
+        return False
+    try:
+        question_of(_messages(request))
+    except InputError:
+        return False
+    return True
 
 
 def _nothing(_: Any) -> Any:

@@ -67,7 +67,7 @@ class SoTRetrievalChain(EventRunnable[RetrievalInput, RetrievalOutput, AddableDi
         return self.chain.engine(way).astream(question_of(asked), whole=whole, terse=True)
 
     def _first(self, value: RetrievalInput) -> Iterable[AddableDict]:
-        return [AddableDict(value)]
+        return [AddableDict({key: value[key] for key in value if key not in ("context", "answer")})]  # type: ignore[literal-required]  # further keys
 
     def _chunk(self, event: Event, run_id: UUID) -> AddableDict | None:  # noqa: ARG002 -- these have no id
         match event:
@@ -75,6 +75,8 @@ class SoTRetrievalChain(EventRunnable[RetrievalInput, RetrievalOutput, AddableDi
                 return AddableDict(answer=text)
             case SourcesFound(sources):
                 return AddableDict(context=_documents(sources))
+            case Finished(answer) if not answer.sources:
+                return AddableDict(context=[])
             case _:
                 return None
 
