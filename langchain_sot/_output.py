@@ -149,6 +149,7 @@ def _about(answer: Answer) -> dict[str, Any]:
     about = answer.as_dict()
     del about["text"], about["question"], about["sections"]
     return about | {
+        "usage": {stage: usage_metadata(usage) for stage, usage in answer.usage.items()},
         "points": [_about_section(section) for section in answer.sections],
         "sources": [_about_source(source) for source in answer.sources],
     }

@@ -16,3 +16,6 @@ TEXT = (
     "3. Darken the bedroom: Light tells the body that it is day."
 )
 REPLY = script_reply(skeleton=SKELETON, points=POINTS, direct=DIRECT)
+
+ALONE = {"Connection": "close"}
+"""Headers for clients that nobody closes when their loop ends: each request has a connection of its own."""

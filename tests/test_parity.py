@@ -10,7 +10,7 @@ from skeleton_of_thought.events import Event, Text
 from skeleton_of_thought.models.openai import OpenAIModel
 from skeleton_of_thought.testing import LatencyModel, LatencyServer, collect
 
-from .script import QUESTION, REPLY, TEXT
+from .script import ALONE, QUESTION, REPLY, TEXT
 
 langchain_openai = pytest.importorskip("langchain_openai")
 openai_like = pytest.importorskip("llama_index.llms.openai_like")
@@ -39,7 +39,7 @@ def core(base_url: str, *, sync: bool, stream: bool) -> str:
 
 
 def langchain(base_url: str, *, sync: bool, stream: bool) -> str:
-    llm = langchain_openai.ChatOpenAI(base_url=base_url, model="scripted", api_key="none")
+    llm = langchain_openai.ChatOpenAI(base_url=base_url, model="scripted", api_key="none", default_headers=ALONE)
     chain = SoTChain(llm=llm)
     if sync:
         return "".join(chunk.text for chunk in chain.stream(QUESTION)) if stream else chain.invoke(QUESTION).text
@@ -58,7 +58,7 @@ def llama_index(base_url: str, *, sync: bool, stream: bool) -> str:
         model="scripted",
         api_key="none",
         is_chat_model=True,
-        default_headers={"Connection": "close"},  # LlamaIndex never closes the clients of loops that have ended
+        default_headers=ALONE,
     )
     synthesizer = SoTSynthesizer(llm=llm, streaming=stream)
     nodes = [NodeWithScore(node=TextNode(text="Sleep comes with the dark."))]

@@ -11,7 +11,7 @@ import pytest
 from skeleton_of_thought import InputError, PointError
 from skeleton_of_thought.testing import LatencyModel, LatencyServer
 
-from ..script import DIRECT, POINTS, QUESTION, REPLY, SKELETON, TEXT
+from ..script import ALONE, DIRECT, POINTS, QUESTION, REPLY, SKELETON, TEXT
 
 ChatOpenAI = pytest.importorskip("langchain_openai").ChatOpenAI
 
@@ -32,7 +32,14 @@ def server() -> Iterator[LatencyServer]:
 
 @pytest.fixture
 def llm(server: LatencyServer) -> Any:
-    return ChatOpenAI(base_url=server.base_url, model="scripted", api_key="none", stream_usage=True, max_retries=0)
+    return ChatOpenAI(
+        base_url=server.base_url,
+        model="scripted",
+        api_key="none",
+        stream_usage=True,
+        max_retries=0,
+        default_headers=ALONE,
+    )
 
 
 class Record(BaseCallbackHandler):
@@ -184,7 +191,9 @@ def test_a_failing_point_is_one_error(llm: Any, server: LatencyServer) -> None:
 
     record = Record()
     with LatencyServer(LatencyModel(reply=reply)) as failing:
-        broken = ChatOpenAI(base_url=failing.base_url, model="scripted", api_key="none", max_retries=0)
+        broken = ChatOpenAI(
+            base_url=failing.base_url, model="scripted", api_key="none", max_retries=0, default_headers=ALONE
+        )
         with pytest.raises(PointError) as caught:
             SoTChain(llm=broken).invoke(QUESTION, {"callbacks": [record]})
     assert (caught.value.number, caught.value.title) == (2, "Avoid late coffee")
@@ -195,7 +204,7 @@ def test_a_failing_point_is_one_error(llm: Any, server: LatencyServer) -> None:
 def test_leaving_a_stream_leaves_nothing_behind(server: LatencyServer) -> None:
     """No request and no thread of a model."""
     with LatencyServer(LatencyModel(reply=REPLY, per_token=0.02)) as slow:
-        llm = ChatOpenAI(base_url=slow.base_url, model="scripted", api_key="none", max_retries=0)
+        llm = ChatOpenAI(base_url=slow.base_url, model="scripted", api_key="none", max_retries=0, default_headers=ALONE)
         stream = SoTChain(llm=llm).stream(QUESTION)
         next(stream)
         stream.close()
@@ -276,7 +285,7 @@ def test_leaving_a_pipeline_early_is_quiet() -> None:
             break
 
     with LatencyServer(LatencyModel(reply=REPLY, per_token=0.01)) as slow:
-        llm = ChatOpenAI(base_url=slow.base_url, model="scripted", api_key="none", max_retries=0)
+        llm = ChatOpenAI(base_url=slow.base_url, model="scripted", api_key="none", max_retries=0, default_headers=ALONE)
         prompt = ChatPromptTemplate.from_template("{question}")
         asyncio.run(leave(prompt | SoTChain(llm=llm) | StrOutputParser()))
         slow.wait_until_idle()

@@ -16,13 +16,17 @@ from skeleton_of_thought.models._openvino import engine_for  # noqa: E402
 from skeleton_of_thought.models._store import find  # noqa: E402
 from skeleton_of_thought.server import running  # noqa: E402
 
+from ..script import ALONE  # noqa: E402
+
 QUESTION = "What makes a good team leader?"
 
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Any]:
     with running(engine_for(find("smollm2-135m"))) as endpoint:
-        llm = ChatOpenAI(base_url=endpoint.base_url, model="smollm2-135m", api_key="none", stream_usage=True)
+        llm = ChatOpenAI(
+            base_url=endpoint.base_url, model="smollm2-135m", api_key="none", stream_usage=True, default_headers=ALONE
+        )
         abilities = Abilities(prefill=True, grammar=True, small=True)
         yield SoTChain(llm=llm, abilities=abilities, max_points=4, point_max_tokens=24)
 
