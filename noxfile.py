@@ -15,6 +15,9 @@ nox.options.stop_on_first_error = True
 
 LANGCHAIN = "langchain-openai>=1.1"
 LLAMA_INDEX = "llama-index-llms-openai-like>=0.5"
+EMBEDDINGS = "wordllama>=0.4"
+SERVED = ("fastapi>=0.115", "httpx>=0.28")
+"""What a chain is served by in our tests. LangGraph comes with `langchain`, in a version that goes with it."""
 
 
 def _test(session: nox.Session, *tests: str) -> None:
@@ -47,8 +50,24 @@ def core(session: nox.Session) -> None:
 @nox.session
 def langchain(session: nox.Session) -> None:
     """LangChain with the newest openai."""
-    _install(session, "langchain,openai,server", LANGCHAIN, "openai>=3")
-    _test(session, "tests/langchain/test_chain.py", "tests/models/test_openai.py", "tests/test_server.py")
+    _install(session, "langchain,agents,openai,server", LANGCHAIN, *SERVED, EMBEDDINGS, "openai>=3")
+    _test(session, "tests/langchain", "tests/models/test_openai.py", "tests/test_server.py")
+
+
+@nox.session
+def chroma(session: nox.Session) -> None:
+    """LangChain with a vector store that people use."""
+    _install(session, "langchain,openai,server", LANGCHAIN, EMBEDDINGS, "langchain-chroma>=1")
+    _test(session, "tests/langchain/test_chroma.py")
+
+
+@nox.session
+@nox.parametrize("resolution", ["highest", "lowest-direct"])
+def standard(session: nox.Session, resolution: str) -> None:
+    """LangChain's own standard tests, which bring pytest plugins that no other session wants."""
+    _install(session, "langchain", "langchain-tests>=1.1.9", f"--resolution={resolution}")
+    asyncio = ("asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function")
+    _test(session, *(part for option in asyncio for part in ("-o", option)), "tests/langchain/test_standard.py")
 
 
 @nox.session
@@ -68,5 +87,6 @@ def local(session: nox.Session) -> None:
 @nox.session
 def lowest(session: nox.Session) -> None:
     """The lowest versions that are allowed."""
-    _install(session, "langchain,llama-index,openai,server", LANGCHAIN, LLAMA_INDEX, "--resolution=lowest-direct")
-    _test(session, "tests/core", "tests/langchain/test_chain.py", "tests/llama_index/test_query_engine.py")
+    extras = "langchain,agents,llama-index,openai,server"
+    _install(session, extras, LANGCHAIN, *SERVED, EMBEDDINGS, LLAMA_INDEX, "--resolution=lowest-direct")
+    _test(session, "tests/core", "tests/langchain", "tests/llama_index/test_query_engine.py")

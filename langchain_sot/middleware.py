@@ -1,9 +1,10 @@
 """`SoTMiddleware`: long final answers of an agent, sooner."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from skeleton_of_thought import ConfigurationError, InputError
+from skeleton_of_thought import ConfigurationError, InputError, PointError
 
 try:
     from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -15,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, set_config_context
 from langchain_core.runnables.utils import coro_with_context
+from langgraph.errors import GraphBubbleUp
 
 from ._messages import question_of
 from .chain import SoTChain
@@ -32,7 +34,7 @@ class SoTMiddleware(AgentMiddleware[Any, Any, Any]):
             without the agent's tools and middleware. ``max_concurrency`` bounds all turns together.
 
     Raises:
-        ConfigurationError: a setting cannot work.
+        ValueError: a setting cannot work.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -50,7 +52,8 @@ class SoTMiddleware(AgentMiddleware[Any, Any, Any]):
         if not _asks(request):
             return handler(request)
         model = _AgentModel(request, handler)
-        return model.response(self._chain(model, request).invoke(_messages(request)))
+        with _interruptible():
+            return model.response(self._chain(model, request).invoke(_messages(request)))
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -59,7 +62,8 @@ class SoTMiddleware(AgentMiddleware[Any, Any, Any]):
         if not _asks(request):
             return await handler(request)
         model = _AgentModel(request, handler)
-        return model.response(await self._chain(model, request).ainvoke(_messages(request)))
+        with _interruptible():
+            return model.response(await self._chain(model, request).ainvoke(_messages(request)))
 
     def _chain(self, model: "_AgentModel", request: ModelRequest[Any]) -> SoTChain:
         prompts = self._settings.prompts
@@ -112,6 +116,17 @@ class _AgentModel(Runnable[LanguageModelInput, BaseMessage]):
         self._responses[config["metadata"]["sot_stage"]] = response
         said: BaseMessage = response.result[-1]
         return said
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let LangGraph have its own signals, such as that of ``interrupt()``, also where a point's call raised them."""
+    try:
+        yield
+    except PointError as error:
+        if isinstance(error.__cause__, GraphBubbleUp):
+            raise error.__cause__ from None
+        raise
 
 
 def _messages(request: ModelRequest[Any]) -> list[BaseMessage]:

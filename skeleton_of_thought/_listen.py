@@ -1,5 +1,6 @@
 """One call to a model, from its first piece to its last."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -28,9 +29,11 @@ async def listen(
         spend: takes what the call cost, as far as the model told, also where it fails.
     """
     finish, usage, first = None, None, None
-    started, pieces = perf_counter(), llm(call)
+    started, pieces, task = perf_counter(), llm(call), asyncio.current_task()
     try:
         async for piece in pieces:
+            if task and task.cancelling():  # a model may swallow it: so does asyncio.wait_for before Python 3.12
+                raise asyncio.CancelledError
             origin: object = None
             match piece:
                 case str():  # nearly always

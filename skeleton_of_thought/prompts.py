@@ -100,6 +100,9 @@ class Prompts:
     tools: str = "If you need a tool, call it now and write nothing. If you need none:"
     """Stands before ``skeleton`` for a model that has tools."""
 
+    no_tools: str = "Call no tool."
+    """Follows ``point`` for such a model."""
+
     skeleton_start: str = "1."
     """How the skeleton begins, for models that can be given their beginning."""
 
@@ -202,7 +205,7 @@ class Prompts:
 
     def with_tools(self) -> "Prompts":
         """Return the wording for a model that may call tools first."""
-        return replace(self, skeleton=f"{self.tools} {self.skeleton}")
+        return replace(self, skeleton=f"{self.tools} {self.skeleton}", point=f"{self.point} {self.no_tools}")
 
     def prefix(self, question: Question, passages: Numbered = ()) -> tuple[Message, ...]:
         """Return what all calls of a run begin with."""
