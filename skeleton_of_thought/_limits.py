@@ -38,11 +38,13 @@ class Limit:
         Raises:
             ConfigurationError: *width* is not a whole number from 1 up.
         """
+        narrower = Limit(width)
+        narrower._wider = self
         with self._lock:
-            if width not in self._narrower:
-                narrower = self._narrower[width] = Limit(width)
-                narrower._wider = self
-            return self._narrower[width]
+            return self._narrower.setdefault(width, narrower)
+
+    def __copy__(self) -> "Limit":
+        return self
 
     def __deepcopy__(self, _: dict[int, object]) -> "Limit":
         return self
@@ -80,7 +82,7 @@ class Limit:
     ) -> None:
         self._release()
         if self._wider:
-            self._wider._release()
+            await self._wider.__aexit__(kind, error, trace)
 
     def _release(self) -> None:
         with self._lock:

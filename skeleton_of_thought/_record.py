@@ -71,8 +71,7 @@ class Record:
     def _timings(self) -> Timings:
         points = {number: section.seconds or 0.0 for number, section in sorted(self.done.items())}
         retrieval = dict(sorted(self.retrieval.items()))
-        spent = {number: retrieval.get(number, 0.0) + seconds for number, seconds in points.items()}
-        path = critical_path(self.skeleton, self.skeleton_seconds or 0.0, spent) if self.skeleton else None
+        path = critical_path(self.skeleton, self.skeleton_seconds or 0.0, points, retrieval) if self.skeleton else None
         return Timings(
             total=perf_counter() - self._started,
             first_text=self._first_text,

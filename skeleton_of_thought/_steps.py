@@ -33,7 +33,7 @@ from .events import (
     Text,
 )
 from .prompts import Form
-from .retrieval import Numbering, Retriever
+from .retrieval import Numbering, Retriever, passages_only
 from .routers import named
 from .skeleton import Point, Skeleton, SkeletonParser
 
@@ -130,7 +130,8 @@ class Run:
         def hear(text: str, origin: object) -> bool:
             nonlocal beyond
             said.append((text, origin))
-            self._emit(SkeletonText(text))
+            if text:
+                self._emit(SkeletonText(text))
             for point in parser.feed(text):
                 self._emit(PointFound(point))
             beyond += len(text) if parser.done else 0
@@ -201,11 +202,11 @@ class Run:
     async def _retrieve(self, retriever: Retriever, point: Point | None) -> None:
         number, known, started = point.number if point else _WHOLE_QUESTION, 0, perf_counter()
         try:
-            passages = await retriever(self._sot.prompts.query_for(self._question, point), point)
+            passages = passages_only(await retriever(self._sot.prompts.query_for(self._question, point), point))
             self._record.retrieval[number] = perf_counter() - started
             known = len(self._record.sources)
             for ready in self._numbering.feed(number, passages):
-                if ready in self._retrieved:
+                if ready in self._retrieved and not self._retrieved[ready].done():
                     self._retrieved[ready].set_result(None)
         except BaseException:  # so that nobody waits for what does not come any more
             for future in self._retrieved.values():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
@@ -202,8 +203,13 @@ def heading_of(point: Point, style: Heading) -> str:
             return ""
 
 
-def critical_path(skeleton: Skeleton, skeleton_seconds: float, seconds: Mapping[int, float]) -> float:
-    """Add the time of the skeleton to that of the longest chain of points.
+def critical_path(
+    skeleton: Skeleton,
+    skeleton_seconds: float,
+    seconds: Mapping[int, float],
+    retrieval: Mapping[int, float] = MappingProxyType({}),
+) -> float:
+    """Add the time of the skeleton to that of the longest chain of points, whose retrievals all begin at once.
 
     >>> skeleton = Skeleton((Point(1, "A"), Point(2, "B"), Point(3, "C", after=(1,))))
     >>> critical_path(skeleton, 1.0, {1: 2.0, 2: 4.0, 3: 3.0})
@@ -212,5 +218,6 @@ def critical_path(skeleton: Skeleton, skeleton_seconds: float, seconds: Mapping[
     done: dict[int, float] = {}
     after = {point.number: point.after for point in skeleton.points}
     for number in skeleton.order().static_order():
-        done[number] = seconds.get(number, 0.0) + max((done[earlier] for earlier in after[number]), default=0.0)
+        ready = max((done[earlier] for earlier in after[number]), default=0.0)
+        done[number] = seconds.get(number, 0.0) + max(ready, retrieval.get(number, 0.0) if number in seconds else 0.0)
     return skeleton_seconds + max(done.values(), default=0.0)

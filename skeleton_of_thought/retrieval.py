@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Protocol
 
 from .answer import Passage, Source
+from .errors import ConfigurationError
 from .skeleton import Point
 
 
@@ -18,6 +19,18 @@ class Retriever(Protocol):
             point: ``None`` where the whole question is answered at once.
         """
         ...
+
+
+def passages_only(found: object) -> tuple[Passage, ...]:
+    """Return what a retriever found.
+
+    Raises:
+        ConfigurationError: it returned anything else.
+    """
+    passages = tuple(found) if isinstance(found, Iterable) else (found,)
+    if not all(isinstance(passage, Passage) for passage in passages):
+        raise ConfigurationError(f"the retriever returned {found!r}: it has to return a sequence of Passages")
+    return passages
 
 
 class Numbering:

@@ -2,13 +2,25 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
 
-from skeleton_of_thought import LLM, Answer, Point, Question, Route, Section, SkeletonOfThought, Timings, Usage
+from skeleton_of_thought import (
+    LLM,
+    Answer,
+    Passage,
+    Point,
+    Question,
+    Retriever,
+    Route,
+    Section,
+    SkeletonOfThought,
+    Timings,
+    Usage,
+)
 from skeleton_of_thought.events import Event, Finished, PointDone, Text
 from skeleton_of_thought.testing import ScriptedLLM, collect
 
@@ -22,6 +34,10 @@ USAGE = {"skeleton": Usage(10, 9), "point": Usage(20, 3, 10), "direct": Usage(5,
 ALWAYS = Route("skeleton", "always", "every question gets one")
 NEVER = Route("direct", "never", "no question gets one")
 UNTIMED = Timings(total=0)
+
+FIGS, BED, WALK = Passage("Figs are sweet.", "figs"), Passage("Beds are soft.", "bed"), Passage("Walks are long.")
+SHELF = {0: [FIGS, BED], 1: [FIGS], 2: [BED, FIGS], 3: [WALK]}
+"""What is found for each point, and under 0 for the whole question."""
 
 
 def scripted(**more: object) -> ScriptedLLM:
@@ -37,6 +53,22 @@ def scripted(**more: object) -> ScriptedLLM:
 
 def engine(llm: LLM | None = None, **settings: object) -> SkeletonOfThought:
     return SkeletonOfThought(llm=llm or scripted(), **{"router": "always"} | settings)  # type: ignore[arg-type]
+
+
+def retriever(
+    found: Mapping[int, Sequence[Passage]] = SHELF, turns: Sequence[int] = (), asked: list[object] | None = None
+) -> Retriever:
+    """Find what is on the shelf, for each point after so many turns of the loop."""
+
+    async def retrieve(query: str, point: Point | None) -> Sequence[Passage]:
+        number = point.number if point else 0
+        if asked is not None:
+            asked.append((query, point))
+        for _ in range(dict(enumerate(turns)).get(number, 0)):
+            await asyncio.sleep(0)
+        return found.get(number, ())
+
+    return retrieve
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:

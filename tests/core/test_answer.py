@@ -1,5 +1,6 @@
 import json
 import re
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -10,11 +11,13 @@ from skeleton_of_thought import (
     Answer,
     InputError,
     Message,
+    Passage,
     Point,
     Question,
     Route,
     Section,
     Skeleton,
+    Source,
     Timings,
     Usage,
 )
@@ -51,10 +54,22 @@ ANSWERS = st.builds(
             st.none() | SECONDS,
             st.none() | st.text(),
             USAGES,
+            st.lists(st.integers(1, 9), max_size=3).map(tuple),
+            st.none() | st.tuples(st.integers(0, 99), st.integers(0, 99)),
         ),
         max_size=3,
     ).map(tuple),
     usage=st.dictionaries(st.sampled_from(["route", "skeleton", "point", "direct"]), USAGES),
+    sources=st.lists(
+        st.builds(
+            Source,
+            st.integers(1, 9),
+            st.builds(Passage, st.text(), st.text(), st.builds(object)),
+            st.lists(st.integers(1, 9), max_size=3).map(tuple),
+        ),
+        max_size=3,
+    ).map(tuple),
+    origins=st.lists(st.builds(object), max_size=2).map(tuple),
     timings=st.builds(
         Timings,
         total=SECONDS,
@@ -62,6 +77,7 @@ ANSWERS = st.builds(
         skeleton=st.none() | SECONDS,
         skeleton_first=st.none() | SECONDS,
         points=st.dictionaries(st.integers(1, 9), SECONDS),
+        retrieval=st.dictionaries(st.integers(0, 9), SECONDS),
         critical_path=st.none() | SECONDS,
     ),
 )
@@ -77,11 +93,27 @@ def test_an_empty_question_is_refused(text: str) -> None:
         Question(text)
 
 
+def test_a_question_may_be_the_frameworks_own_message() -> None:
+    """It may hold an image and no word; any object counts, whatever its truth."""
+    for text, origin in product(["", " ", "Why?"], ["an image", 0, ""]):
+        assert (text, origin) == (Question(text, origin=origin).text, Question(text, origin=origin).origin)
+
+
 @pytest.mark.parametrize("text", [None, 3, ["Why?"], b"Why?"])
 def test_a_question_is_text(text: object) -> None:
     """The error says what it was instead."""
-    with pytest.raises(InputError, match=f"^a question is text, not {type(text).__name__}$"):
-        Question(text)  # type: ignore[arg-type]  # that is the point
+    for origin in (None, "an image"):
+        with pytest.raises(InputError, match=f"^a question is text, not {type(text).__name__}$"):
+            Question(text, origin=origin)  # type: ignore[arg-type]  # that is the point
+
+
+def test_passages_of_a_question_are_given_once() -> None:
+    """As texts, or as a retriever found them; the first counts of those that are the same."""
+    document = Passage("Figs.", "a", origin="a document")
+    question = Question("Why?", passages=("Bed.", document, Passage("More figs.", "a"), Passage("Bed."), "Figs."))
+    assert (Passage("Bed."), document, Passage("Figs.")) == question.given
+    assert "a document" == question.given[1].origin
+    assert () == Question("Why?").given
 
 
 def test_half_a_sign_is_refused() -> None:
@@ -91,8 +123,10 @@ def test_half_a_sign_is_refused() -> None:
 
 
 def test_messages_are_compared_by_what_they_say() -> None:
-    """Not by the framework's object that they stand for."""
+    """Not by the framework's object that they stand for; nor are passages."""
     assert Message("user", "Why?", origin=1) == Message("user", "Why?", origin=2)
+    assert Passage("Figs.", "a", origin=1) == Passage("Figs.", "a", origin=2)
+    assert Passage("Figs.", "a") != Passage("Figs.", "b")
 
 
 # -- answers as JSON -----------------------------------------------------------------------------------
@@ -102,6 +136,23 @@ def test_messages_are_compared_by_what_they_say() -> None:
 def test_an_answer_comes_back_from_json_as_it_went(answer: Answer) -> None:
     """Down to the last digit of the timings."""
     assert answer == Answer.from_json(answer.to_json())
+
+
+@given(ANSWERS)
+def test_all_but_the_frameworks_own_objects_comes_back_from_json(answer: Answer) -> None:
+    """What two answers are not compared by comes back too: where each section stands."""
+    copy = Answer.from_json(answer.to_json())
+    assert [section.span for section in answer.sections] == [section.span for section in copy.sections]
+    assert () == copy.origins
+    assert {None} >= {source.passage.origin for source in copy.sources}
+
+
+@given(ANSWERS)
+def test_no_object_of_the_framework_is_in_an_answers_json(answer: Answer) -> None:
+    """It could not be written, and need not be said."""
+    about = answer.as_dict()
+    assert "origins" not in about
+    assert all({"text", "key"} == set(source["passage"]) for source in about["sources"])
 
 
 @given(ANSWERS)
@@ -235,4 +286,4 @@ def test_points_that_were_not_written_took_no_time() -> None:
 def test_every_field_of_an_answer_is_in_its_json() -> None:
     """Nothing is kept from those who read it in another language."""
     fields = re.findall(r'"(\w+)":', timed().to_json())
-    assert {"question", "route", "text", "skeleton", "sections", "usage", "timings"} <= set(fields)
+    assert {"question", "route", "text", "skeleton", "sections", "usage", "sources", "timings"} <= set(fields)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -277,6 +278,18 @@ def test_whatever_models_write_the_text_is_one(skeleton: str, points: list[str],
         assert written.text == "".join(e.text for e in events if isinstance(e, PointText) and e.number == number)
         assert written.text in answer.text
     assert 0 == llm.in_flight
+
+
+@pytest.mark.parametrize("heading", get_args(Heading))
+@settings(max_examples=30)
+@given(skeleton=LISTS, points=st.lists(SCRAPS, min_size=4, max_size=4))
+def test_spans_are_where_the_texts_of_sections_stand(heading: Heading, skeleton: str, points: list[str]) -> None:
+    """In the text of the answer, whatever models write, under any heading."""
+    said = {number: f"Well, {text}" for number, text in enumerate(points, 1)}
+    llm = ScriptedLLM(skeleton=skeleton, points=said, direct="Well.")
+    answer = asyncio.run(engine(llm, max_points=4, heading=heading).aask(QUESTION))
+    stand = [answer.text[slice(*written.span)] for written in answer.sections if written.span]
+    assert [written.text for written in answer.sections] == stand
 
 
 @pytest.mark.parametrize("preamble", ["", "Okay, the user asks how to stay healthy. " * 9], ids=["short", "long"])

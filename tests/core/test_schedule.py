@@ -1,12 +1,11 @@
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skeleton_of_thought import Point, Skeleton
-from skeleton_of_thought._schedule import write_points
+from skeleton_of_thought._schedule import Work, write_points
 
 
 @st.composite
@@ -24,12 +23,12 @@ def three(*after: tuple[int, ...]) -> Skeleton:
     return Skeleton(tuple(Point(number, "ABC"[number - 1], after=earlier) for number, earlier in enumerate(after, 1)))
 
 
-def outcome(skeleton: Skeleton, write: Callable[[Point], Awaitable[None]]) -> None:
+def outcome(skeleton: Skeleton, write: Work, prepare: Work | None = None) -> None:
     async def main() -> None:
         left: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context))
         try:
-            await write_points(skeleton, write)
+            await write_points(skeleton, write, prepare)
         finally:
             assert {asyncio.current_task()} == asyncio.all_tasks()
             assert [] == left
@@ -189,3 +188,86 @@ def test_a_call_that_somebody_else_cancelled_is_a_failure() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         outcome(three((), (), (2,)), write)
+
+
+# -- what is prepared ----------------------------------------------------------------------------------
+
+
+@given(skeletons())
+def test_all_points_are_prepared_at_once(skeleton: Skeleton) -> None:
+    """Each once, in reading order, before anything is written, and whatever they come after."""
+    prepared: list[Point] = []
+
+    async def write(_: Point) -> None:
+        assert [*skeleton.points] == prepared
+
+    async def prepare(point: Point) -> None:
+        prepared.append(point)
+
+    outcome(skeleton, write, prepare)
+    assert [*skeleton.points] == prepared
+
+
+@given(skeletons(), st.randoms(use_true_random=False))
+def test_who_waits_for_what_is_prepared_for_others_waits_not_for_ever(skeleton: Skeleton, dice: object) -> None:
+    """Also where a point comes after one that is read later."""
+    everything, written, left = asyncio.Event(), list[int](), len(skeleton.points)
+
+    async def write(point: Point) -> None:
+        await everything.wait()
+        written.append(point.number)
+
+    async def prepare(_: Point) -> None:
+        nonlocal left
+        for _ in range(dice.randrange(4)):  # type: ignore[attr-defined]  # a random.Random
+            await asyncio.sleep(0)
+        left -= 1
+        if not left:
+            everything.set()
+
+    outcome(skeleton, write, prepare)
+    assert sorted(point.number for point in skeleton.points) == sorted(written)
+
+
+def test_what_cannot_be_prepared_fails_the_whole() -> None:
+    """It is raised as itself, and nobody waits for it any more."""
+    error, ends = LookupError("no route"), list[str]()
+
+    async def forever(kind: str) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append(kind)
+
+    async def write(_: Point) -> None:
+        await forever("write")
+
+    async def prepare(point: Point) -> None:
+        if point.number == 2:
+            await asyncio.sleep(0)
+            raise error
+        await forever("prepare")
+
+    with pytest.raises(LookupError) as caught:
+        outcome(three((), (), (1,)), write, prepare)
+    assert error is caught.value
+    assert ["prepare", "prepare", "write", "write"] == sorted(ends)
+
+
+def test_a_failure_to_write_ends_what_is_still_prepared() -> None:
+    """The first failure counts, whichever it was."""
+    ends: list[int] = []
+
+    async def write(point: Point) -> None:
+        raise LookupError("first")
+
+    async def prepare(point: Point) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ends.append(point.number)
+            raise KeyError("second") from None
+
+    with pytest.raises(LookupError, match="first"):
+        outcome(three((), ()), write, prepare)
+    assert [1, 2] == sorted(ends)
