@@ -71,6 +71,7 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
     """Finds Documents for each point by the point's own words: a retriever, or a Runnable from text to Documents."""
     prompts: SkipValidation[Prompts] = Prompts()
     """The wording: `Prompts`, or `ChatPrompts` for whole ``ChatPromptTemplate``."""
+    pipelined: bool = False
     max_points: int = 10
     min_points: int = 2
     detail: Detail = "short"

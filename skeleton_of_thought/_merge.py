@@ -25,6 +25,15 @@ class Merger:
         self._held = {number: [heading] for number, heading in headings.items()}
         self._done: set[int] = set()
 
+    def add(self, number: int, heading: str) -> str:
+        """Add a point, the last so far in reading order, and return what can be shown."""
+        first = not self._held
+        self._held[number] = [heading]
+        self._waiting.append(number)
+        if len(self._waiting) > 1:
+            return ""
+        return ("" if first else BETWEEN_POINTS) + self._release()
+
     def open(self) -> str:
         """Return what can be shown before anything is written: the first heading."""
         return self._release()
@@ -32,7 +41,7 @@ class Merger:
     def feed(self, number: int, text: str) -> str:
         """Take a piece of a point's text and return what can be shown."""
         self._held[number].append(text)
-        return self._release() if number == self._waiting[0] else ""
+        return self._release() if number in self._waiting[:1] else ""
 
     def close(self, number: int) -> str:
         """Take note that a point is done and return what can be shown."""

@@ -22,6 +22,8 @@ class Record:
     finish: str | None = None
     sources: tuple[Source, ...] = ()
     retrieval: dict[int, float] = field(default_factory=dict)
+    begun: dict[int, float] = field(default_factory=dict)
+    """When each point was known, in seconds after the skeleton's call began."""
     pieces: dict[int, list[str]] = field(default_factory=dict)
     """What is written of each point."""
     done: dict[int, Section] = field(default_factory=dict)
@@ -71,7 +73,11 @@ class Record:
     def _timings(self) -> Timings:
         points = {number: section.seconds or 0.0 for number, section in sorted(self.done.items())}
         retrieval = dict(sorted(self.retrieval.items()))
-        path = critical_path(self.skeleton, self.skeleton_seconds or 0.0, points, retrieval) if self.skeleton else None
+        path = (
+            critical_path(self.skeleton, self.skeleton_seconds or 0.0, points, retrieval, self.begun)
+            if self.skeleton
+            else None
+        )
         return Timings(
             total=perf_counter() - self._started,
             first_text=self._first_text,

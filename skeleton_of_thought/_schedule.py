@@ -2,50 +2,74 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias
 
 from .skeleton import Point, Skeleton
 
-Work = Callable[[Point], Awaitable[None]]
+Work: TypeAlias = Callable[[Point], Awaitable[None]]
+
+
+class Give(Protocol):
+    """Takes points to be written."""
+
+    def __call__(self, *points: Point) -> None:
+        """Begin all of them that may begin."""
+        ...
 
 
 async def write_points(skeleton: Skeleton, write: Work, prepare: Work | None = None) -> None:
-    """Write all points, each once, as many at a time as *write* lets through.
+    """Do as `write_given` does with all points of *skeleton*."""
+
+    async def plan(give: Give) -> None:
+        give(*skeleton.points)
+
+    await write_given(plan, write, prepare)
+
+
+async def write_given(plan: Callable[[Give], Awaitable[None]], write: Work, prepare: Work | None = None) -> None:
+    """Write all points that *plan* gives, each once, while it goes on; as many at a time as *write* lets through.
 
     The first failure cancels the others and is raised as it is, never as a group. A call that somebody
     else cancelled is a failure too: without it the answer would lack a point and nobody would know.
 
     Args:
-        prepare: begun for all points at once, whatever they come after.
+        prepare: begun for a point when it is given, whatever it comes after.
     """
-    points = {point.number: point for point in skeleton.points}
-    order = skeleton.order()
-    order.prepare()
+    waiting: dict[int, Point] = {}
+    open_points, done = set[int](), set[int]()
     failures: list[Exception] = []
 
-    async def guarded(work: Work, point: Point) -> None:
+    async def guarded(work: Awaitable[None]) -> None:
         try:
-            await work(point)
+            await work
         except Exception as error:
             failures.append(error)
             raise
 
-    async def write_one(number: int) -> None:
-        await guarded(write, points[number])
-        order.done(number)
+    def give(*points: Point) -> None:
+        for point in points:
+            waiting[point.number] = point
+            open_points.add(point.number)
+            if prepare:
+                group.create_task(guarded(prepare(point)))
         start_ready()
 
     def start_ready() -> None:
-        for number in sorted(order.get_ready()):
-            group.create_task(write_one(number))
+        for number in sorted(number for number, point in waiting.items() if done.issuperset(point.after)):
+            group.create_task(write_one(waiting.pop(number)))
+
+    async def write_one(point: Point) -> None:
+        await guarded(write(point))
+        open_points.remove(point.number)
+        done.add(point.number)
+        start_ready()
 
     try:
         async with asyncio.TaskGroup() as group:
-            for point in skeleton.points if prepare else ():
-                group.create_task(guarded(prepare, point))  # type: ignore[arg-type]  # it is not None here
-            start_ready()
+            await guarded(plan(give))
     except* Exception:  # noqa: BLE001, S110 -- the first is raised below; up to Python 3.11.3 here it would be wrapped
         pass
     if failures:
         raise failures[0]
-    if order.is_active():
+    if open_points:
         raise asyncio.CancelledError

@@ -1,6 +1,5 @@
 """The order of the steps: route, skeleton, points, answer. And nothing but the order."""
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ from ._listen import Heard, listen
 from ._merge import Merger
 from ._record import Record
 from ._relay import Emit
-from ._schedule import write_points
+from ._schedule import Give, write_given
+from ._search import Search
 from .answer import Question, Route, Section, heading_of
 from .calls import LLM, TOOL_CALLS, Call, abilities_of
 from .errors import ConfigurationError, EmptyTextError, PointError
@@ -29,11 +29,9 @@ from .events import (
     Routed,
     SkeletonReady,
     SkeletonText,
-    SourcesFound,
     Text,
 )
 from .prompts import Form
-from .retrieval import Numbering, Retriever, passages_only
 from .routers import named
 from .skeleton import Point, Skeleton, SkeletonParser
 
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
 
 _BEYOND = 200
 """Signs that a model may write after its list is over before it is cut off. Most end by themselves, and tell usage."""
-
-_WHOLE_QUESTION = 0
-"""Stands in the place of a point's number where passages are retrieved for a direct answer."""
 
 
 class Run:
@@ -59,9 +54,10 @@ class Run:
         self._emit = emit
         self._stream = stream
         self._record = Record(question)
-        self._numbering = Numbering((), question.given)
-        self._record.sources = self._numbering.sources
-        self._retrieved: dict[int, asyncio.Future[None]] = {}
+        self._search = Search(sot.retriever, sot.prompts, question, self._record, emit)
+        self._page = Merger({})
+        self._seen: dict[int, Skeleton] = {}
+        self._planning = perf_counter()
 
     async def answer(self) -> None:
         """Answer the question."""
@@ -75,12 +71,20 @@ class Run:
 
     async def skeleton(self) -> None:
         """Write the skeleton and no more."""
-        plan = await self._plan()
+        plan = await self._plan(None)
         self._emit(SkeletonReady(plan.skeleton))
 
     async def point(self, skeleton: Skeleton, point: Point) -> None:
         """Write one point and no more."""
-        await self._write_points(skeleton, Skeleton((replace(point, after=()),)))
+        self._record.skeleton, self._seen = skeleton, {point.number: skeleton}
+        self._page.add(point.number, "")
+        self._search.expect(point)
+        alone = replace(point, after=())
+
+        async def plan(give: Give) -> None:
+            give(alone)
+
+        await self._writing(plan)
 
     async def _decide(self) -> Route:
         router = self._sot.router
@@ -95,34 +99,43 @@ class Run:
         self._emit(Routed(route))
 
     async def _answer_with_skeleton(self) -> None:
-        plan = await self._plan()
-        points = len(plan.skeleton.points)
+        plans: list[_Plan] = []
+
+        async def plan(give: Give) -> None:
+            plan = await self._plan(give if self._sot.pipelined else None)
+            points = plan.skeleton.points
+            if self._seen or (plan.heard.finish != TOOL_CALLS and len(points) >= self._sot.min_points):
+                self._record.skeleton = plan.skeleton
+                self._emit(SkeletonReady(plan.skeleton))
+                self._begin(plan.skeleton, give)
+            else:
+                plans.append(plan)
+
+        await self._writing(plan)
+        for none in plans:
+            await self._answer_without(none)
+
+    async def _answer_without(self, plan: "_Plan") -> None:
+        """Answer directly after all."""
         if plan.heard.finish == TOOL_CALLS:  # that is its answer; asking again would only cost time
             self._routed(Route("direct", "skeleton", "the model calls tools"))
             self._record.finish = TOOL_CALLS
             for text, origin in plan.said:
                 self._say(text, origin)
-        elif points >= self._sot.min_points:
-            self._emit(SkeletonReady(plan.skeleton))
-            self._record.headings = {
-                point.number: heading_of(point, self._sot.heading) for point in plan.skeleton.points
-            }
-            await self._write_points(plan.skeleton, plan.skeleton)
         else:
-            self._routed(Route("direct", "skeleton", f"{points} of at least {self._sot.min_points} points found"))
+            found = len(plan.skeleton.points)
+            self._routed(Route("direct", "skeleton", f"{found} of at least {self._sot.min_points} points found"))
             await self._write_directly()
 
     async def _write_directly(self) -> None:
-        if self._sot.retriever:
-            self._numbering = Numbering((_WHOLE_QUESTION,), self._question.given)
-            await self._retrieve(self._sot.retriever, None)
-        form, passages = self._form(self._sot.llm), self._numbering.of(_WHOLE_QUESTION)
-        heard = await self._listen(
-            self._sot.llm, self._sot.prompts.direct_call(self._question, form, passages), self._say
-        )
-        self._record.finish = heard.finish
+        self._search.expect(None)
+        await self._search.find(None)
+        form, passages = self._form(self._sot.llm), await self._search.passages(None)
+        call = self._sot.prompts.direct_call(self._question, form, passages)
+        self._record.finish = (await self._listen(self._sot.llm, call, self._say)).finish
 
-    async def _plan(self) -> "_Plan":
+    async def _plan(self, give: Give | None) -> "_Plan":
+        """Write the skeleton; begin points while it is being written, where *give* takes them."""
         form, prompts = self._form(self._sot.llm), self._sot.prompts
         parser, said = SkeletonParser(self._sot.max_points), []
         beyond = 0
@@ -132,45 +145,66 @@ class Run:
             said.append((text, origin))
             if text:
                 self._emit(SkeletonText(text))
-            for point in parser.feed(text):
-                self._emit(PointFound(point))
+            self._found(parser, parser.feed(text), give)
             beyond += len(text) if parser.done else 0
             return beyond > _BEYOND
 
         parser.feed(prompts.skeleton_prefill(form))
-        heard = await self._listen(self._sot.llm, prompts.skeleton_call(self._question, form), hear)
-        for point in parser.flush(cut=heard.finish == "length"):
-            self._emit(PointFound(point))
+        call = prompts.skeleton_call(self._question, form)
+        heard = await self._listen(self._sot.llm, call, hear, self._time_planning)
+        self._found(parser, parser.flush(cut=heard.finish == "length"), None)
         self._record.skeleton_first, self._record.skeleton_seconds = heard.first, heard.seconds
         return _Plan(Skeleton(tuple(parser.points)), heard, said)
 
-    async def _write_points(self, skeleton: Skeleton, wanted: Skeleton) -> None:
-        """Write the points of *wanted*, which are all those of *skeleton* or some."""
-        self._record.skeleton = skeleton
-        page = Merger({point.number: self._record.headings.get(point.number, "") for point in wanted.points})
-        self._say(page.open())
+    def _time_planning(self) -> None:
+        self._planning = perf_counter()
+
+    def _found(self, parser: SkeletonParser, points: list[Point], give: Give | None) -> None:
+        for point in points:
+            self._emit(PointFound(point))
+        if give and points and len(parser.points) >= self._sot.min_points:
+            parser.keep()
+            so_far = Skeleton(tuple(parser.points))
+            self._record.skeleton = so_far
+            for point in so_far.points:
+                self._record.begun.setdefault(point.number, perf_counter() - self._planning)
+            self._begin(so_far, give)
+
+    def _begin(self, skeleton: Skeleton, give: Give) -> None:
+        """Let all points be written, each once and with what is known of the skeleton now."""
+        new = [point for point in skeleton.points if point.number not in self._seen]
+        for point in new:
+            self._seen[point.number] = skeleton
+            self._record.headings[point.number] = heading_of(point, self._sot.heading)
+            self._say(self._page.add(point.number, self._record.headings[point.number]))
+            self._search.expect(point)
+        give(*new)
+
+    async def _writing(self, plan: Callable[[Give], Awaitable[None]]) -> None:
         try:
-            await write_points(wanted, lambda point: self._write_point(skeleton, point, page), self._prepare(wanted))
+            await write_given(plan, self._write_point, self._prepare if self._sot.retriever else None)
         except PointError as error:  # the first, where several failed at once
             assert isinstance(error.__cause__, Exception)  # as `_point_error` raises it
-            self._emit(PointFailed(skeleton.point(error.number), error.__cause__))
+            self._emit(PointFailed(self._seen[error.number].point(error.number), error.__cause__))
             error.answer = self._record.answer()
             raise
 
-    async def _write_point(self, skeleton: Skeleton, point: Point, page: Merger) -> None:
-        llm, number = self._sot.point_llm or self._sot.llm, point.number
+    async def _prepare(self, point: Point) -> None:
+        with _point_error(point):
+            await self._search.find(point)
+
+    async def _write_point(self, point: Point) -> None:
+        llm, number, skeleton = self._sot.point_llm or self._sot.llm, point.number, self._seen[point.number]
         cleaned, pieces = ExpansionText(point), self._record.pieces.setdefault(number, [])
 
         def show(text: str) -> None:
             if text:
                 pieces.append(text)
                 self._emit(PointText(number, text))
-                self._say(page.feed(number, text))
+                self._say(self._page.feed(number, text))
 
         with _point_error(point):
-            if self._retrieved:
-                await self._retrieved[number]
-            passages = self._numbering.of(number)
+            passages = await self._search.passages(point)
             call = self._sot.prompts.point_call(self._question, self._form(llm), skeleton, point, passages)
             heard = await self._listen(
                 llm, call, lambda text, _: show(cleaned.feed(text)), lambda: self._emit(PointStarted(point))
@@ -178,43 +212,11 @@ class Run:
             show(cleaned.flush())
             if not pieces:
                 raise EmptyTextError(heard.finish)
-        sources = self._numbering.numbers_of(number)
-        section = Section(point, "".join(pieces), heard.seconds, heard.finish, heard.usage, sources)
+        found = self._search.numbers_of(point)
+        section = Section(point, "".join(pieces), heard.seconds, heard.finish, heard.usage, found)
         self._record.done[number] = section
         self._emit(PointDone(section))
-        self._say(page.close(number))
-
-    def _prepare(self, wanted: Skeleton) -> Callable[[Point], Awaitable[None]] | None:
-        """Begin to retrieve for all points at once: their numbers depend on each other."""
-        retriever = self._sot.retriever
-        if retriever is None:
-            return None
-        numbers = [point.number for point in wanted.points]
-        self._numbering = Numbering(numbers, self._question.given)
-        self._retrieved = {number: asyncio.get_running_loop().create_future() for number in numbers}
-
-        async def retrieve(point: Point) -> None:
-            with _point_error(point):
-                await self._retrieve(retriever, point)
-
-        return retrieve
-
-    async def _retrieve(self, retriever: Retriever, point: Point | None) -> None:
-        number, known, started = point.number if point else _WHOLE_QUESTION, 0, perf_counter()
-        try:
-            passages = passages_only(await retriever(self._sot.prompts.query_for(self._question, point), point))
-            self._record.retrieval[number] = perf_counter() - started
-            known = len(self._record.sources)
-            for ready in self._numbering.feed(number, passages):
-                if ready in self._retrieved and not self._retrieved[ready].done():
-                    self._retrieved[ready].set_result(None)
-        except BaseException:  # so that nobody waits for what does not come any more
-            for future in self._retrieved.values():
-                future.cancel()
-            raise
-        self._record.sources = self._numbering.sources
-        if new := self._record.sources[known:]:
-            self._emit(SourcesFound(new))
+        self._say(self._page.close(number))
 
     async def _listen(
         self,

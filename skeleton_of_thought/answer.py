@@ -208,8 +208,13 @@ def critical_path(
     skeleton_seconds: float,
     seconds: Mapping[int, float],
     retrieval: Mapping[int, float] = MappingProxyType({}),
+    begun: Mapping[int, float] = MappingProxyType({}),
 ) -> float:
-    """Add the time of the skeleton to that of the longest chain of points, whose retrievals all begin at once.
+    """Add the time of the skeleton to that of the longest chain of points.
+
+    Args:
+        retrieval: what each point retrieved for; it begins when the point is known.
+        begun: when each point was known; when the skeleton was complete, where it is not told.
 
     >>> skeleton = Skeleton((Point(1, "A"), Point(2, "B"), Point(3, "C", after=(1,))))
     >>> critical_path(skeleton, 1.0, {1: 2.0, 2: 4.0, 3: 3.0})
@@ -218,6 +223,7 @@ def critical_path(
     done: dict[int, float] = {}
     after = {point.number: point.after for point in skeleton.points}
     for number in skeleton.order().static_order():
-        ready = max((done[earlier] for earlier in after[number]), default=0.0)
-        done[number] = seconds.get(number, 0.0) + max(ready, retrieval.get(number, 0.0) if number in seconds else 0.0)
-    return skeleton_seconds + max(done.values(), default=0.0)
+        if number in seconds:
+            found = begun.get(number, skeleton_seconds) + retrieval.get(number, 0.0)
+            done[number] = seconds[number] + max(found, *(done.get(earlier, 0.0) for earlier in after[number]), 0.0)
+    return max(done.values(), default=skeleton_seconds)

@@ -1,7 +1,9 @@
 """What a run says while it goes on. A closed union: ``match`` on it and end with ``assert_never``."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
 
 from .answer import Answer, Route, Section, Source
 from .skeleton import Point, Skeleton
@@ -78,7 +80,7 @@ class Text:
     """A piece of the answer in reading order. All of them together are the text of the answer."""
 
     text: str
-    origin: object = field(default=None, compare=False, repr=False)
+    origin: Annotated[object, Field(exclude=True)] = field(default=None, compare=False, repr=False)
     """The framework's own message that it came in, for a direct answer. It may hold more than text, or no text."""
 
 

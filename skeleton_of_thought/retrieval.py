@@ -40,7 +40,7 @@ class Numbering:
     all earlier ones are, and are the same in every run that finds the same.
 
     Args:
-        numbers: the points, in reading order.
+        numbers: the points, in reading order; more may be expected later.
         given: passages that stand in the question, and so have the first numbers.
 
     >>> sleep, walk = Passage("Sleep."), Passage("Walk.")
@@ -60,6 +60,10 @@ class Numbering:
         for passage in given:
             self._take(passage, ())
         self._given = set(self._sources)
+
+    def expect(self, number: int) -> None:
+        """Add a point, the last so far in reading order."""
+        self._waiting.append(number)
 
     def feed(self, number: int, passages: Sequence[Passage]) -> list[int]:
         """Take what was found for a point, and return the points whose passages have their numbers now."""

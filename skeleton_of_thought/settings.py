@@ -27,6 +27,9 @@ class Settings:
     retriever: Retriever | None = None
     """Finds passages for each point by the point's own words; they are numbered, given to the model and cited."""
     prompts: Prompts = Prompts()
+    pipelined: bool = False
+    """Write a point as soon as its line of the skeleton is complete. It then knows only the lines before it; without,
+    each point sees the whole skeleton, as in the paper."""
     max_points: int = 10
     """More points are cut (paper, section 2.1: 3 to 10)."""
     min_points: int = 2
@@ -72,5 +75,7 @@ class Settings:
             raise ConfigurationError(
                 f"retriever={self.retriever!r} cannot be called: see skeleton_of_thought.Retriever"
             )
+        if not isinstance(self.pipelined, bool):
+            raise ConfigurationError(f"pipelined={self.pipelined!r} cannot work: use True or False")
         if not isinstance(self.prompts, Prompts):
             raise ConfigurationError(f"prompts={self.prompts!r} cannot work: use skeleton_of_thought.Prompts(...)")

@@ -137,12 +137,17 @@ class SkeletonParser:
         self._max_points = max_points
         self._answer = WithoutReasoning()
         self._line: list[str] = []
+        self._kept = False
         self._forget()
 
     @property
     def done(self) -> bool:
         """Nothing that follows can change the points: the model may be stopped."""
         return self._over and self._preamble <= _LONG_PREAMBLE
+
+    def keep(self) -> None:
+        """Hold on to the points so far, whatever comes: they are being written already."""
+        self._kept = True
 
     def feed(self, text: str) -> list[Point]:
         """Take the next piece of the text and return the points that it completes."""
@@ -179,7 +184,7 @@ class SkeletonParser:
         return taken
 
     def _read(self, line: str) -> None:
-        answer = None if self.done else after_lost_reasoning(line)
+        answer = None if self.done or self._kept else after_lost_reasoning(line)
         if answer is not None:  # everything until here was a thought
             self._forget()
         for item in _items_on(line if answer is None else answer):

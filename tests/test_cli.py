@@ -124,8 +124,8 @@ def test_events_are_one_object_a_line_in_order(server):
     """From the route to the answer, each with its name."""
     events = [json.loads(line) for line in sot("ask", QUESTION, *at(server), "--events").stdout.splitlines()]
     names = [event["event"] for event in events]
-    once = ["Routed", "SkeletonText", "PointFound", "SkeletonReady", "Text", "PointText", "PointDone", "Finished"]
-    assert once == sorted(set(names), key=names.index)
+    once = ["Routed", "SkeletonText", "PointFound", "SkeletonReady", "Text", "PointStarted", "PointText", "PointDone"]
+    assert [*once, "Finished"] == sorted(set(names), key=names.index)
     assert TEXT == "".join(event["text"] for event in events if event["event"] == "Text")
     assert TEXT == Answer.from_json(json.dumps(events[-1]["answer"])).text
 
@@ -235,8 +235,8 @@ def test_without_usage_characters_are_counted(texts, verdict):
 
 
 def test_every_setting_is_a_flag():
-    """Under its own name; prompts belong into a program."""
-    assert {field.name for field in fields(Settings)} - {"prompts"} == set(HELP)
+    """Under its own name; prompts and retrievers belong into a program."""
+    assert {field.name for field in fields(Settings)} - {"prompts", "retriever"} == set(HELP)
 
 
 def test_flags_are_settings(server, capsys):

@@ -10,6 +10,7 @@ from ..settings import Settings
 
 HELP: Mapping[str, str] = MappingProxyType({
     "router": "whether the question gets a skeleton",
+    "pipelined": "write a point as soon as its line of the skeleton is complete",
     "max_points": "more points are cut",
     "min_points": "fewer points mean a direct answer",
     "detail": "how much is written for each point",
@@ -25,6 +26,11 @@ def add_settings(parser: argparse._ArgumentGroup) -> None:
     hints, defaults = get_type_hints(Settings), Settings()
     for name, text in HELP.items():
         choices, default = _choices(hints[name]), getattr(defaults, name)
+        if hints[name] is bool:
+            parser.add_argument(
+                f"--{name.replace('_', '-')}", action="store_true", default=argparse.SUPPRESS, help=text
+            )
+            continue
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             type=str if choices else int,

@@ -8,10 +8,11 @@ from skeleton_of_thought import ConfigurationError, Limit, Prompts, Question, Ro
 def test_the_defaults_work() -> None:
     """Nothing has to be set."""
     settings = Settings()
-    assert ("auto", None, Prompts(), 10, 2, "short", None, "numbered", 16) == (
+    assert ("auto", None, Prompts(), False, 10, 2, "short", None, "numbered", 16) == (
         settings.router,
         settings.retriever,
         settings.prompts,
+        settings.pipelined,
         settings.max_points,
         settings.min_points,
         settings.detail,
@@ -19,7 +20,7 @@ def test_the_defaults_work() -> None:
         settings.heading,
         settings.max_concurrency,
     )
-    assert len(fields(settings)) == 9
+    assert len(fields(settings)) == 10
 
 
 @pytest.mark.parametrize(

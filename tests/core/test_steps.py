@@ -6,6 +6,7 @@ import pytest
 
 from skeleton_of_thought import InputError, Limit, Point, PointError, Question, Skeleton, SkeletonError, Source
 from skeleton_of_thought._relay import relay
+from skeleton_of_thought._schedule import Give
 from skeleton_of_thought._steps import Run
 from skeleton_of_thought.events import (
     PIECES,
@@ -74,6 +75,13 @@ def test_a_point_has_not_started_while_it_waits_for_its_place() -> None:
     assert [PointStarted, PointDone] * 3 == list(map(type, steps))
 
 
+async def begun(run: Run, skeleton: Skeleton) -> None:
+    async def plan(give: Give) -> None:
+        run._begin(skeleton, give)
+
+    await run._writing(plan)
+
+
 def test_points_that_come_after_others_start_after_them() -> None:
     """Also where those are read later and all of them wait for passages; no parser finds such points yet."""
     skeleton = Skeleton((replace(EAT, after=(3,)), replace(SLEEP, after=(1,)), MOVE))
@@ -82,14 +90,14 @@ def test_points_that_come_after_others_start_after_them() -> None:
         limit = Limit(width)
         events = heard(
             lambda limit=limit: relay(  # type: ignore[misc]  # its default is its type
-                lambda emit: Run(sot, limit, question, emit, stream=True)._write_points(skeleton, skeleton)
+                lambda emit: begun(Run(sot, limit, question, emit, stream=True), skeleton)
             )
         )
         steps = [event for event in events if isinstance(event, PointStarted | PointDone)]
         assert [PointStarted, PointDone] * 3 == list(map(type, steps))
         done = [event.section for event in steps if isinstance(event, PointDone)]
         assert [(3, (3,)), (1, (1,)), (2, (2, 1))] == [(each.point.number, each.sources) for each in done]
-        assert "Take figs.\n\nGo to bed.\n\nWalk." == text_of(events)
+        assert TEXT == text_of(events)
 
 
 # -- the skeleton alone --------------------------------------------------------------------------------
