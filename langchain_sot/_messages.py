@@ -48,6 +48,8 @@ def _given(value: LanguageModelInput) -> list[BaseMessage]:
 
 
 def _asks(message: BaseMessage) -> bool:
+    if message.additional_kwargs.get("lc_source") == "summarization":  # of what was said, in a user's message
+        return False
     return isinstance(message, HumanMessage) or (isinstance(message, ChatMessage) and _role(message) == "user")
 
 
@@ -74,11 +76,9 @@ def messages_of(messages: Iterable[Message]) -> list[BaseMessage]:
     ours = False
     for message in messages:
         theirs = message.origin if isinstance(message.origin, BaseMessage) else None
-        if converted and (ours or theirs is None):
-            new = theirs or _new(message, as_blocks=isinstance(converted[-1].content, list))
-        else:
-            new = theirs or _new(message, as_blocks=False)
-        if converted and (ours or theirs is None) and converted[-1].type == new.type:
+        joins = bool(converted) and (ours or theirs is None)
+        new = theirs or _new(message, as_blocks=joins and isinstance(converted[-1].content, list))
+        if joins and converted[-1].type == new.type:
             converted[-1:] = merge_message_runs([converted[-1], new], chunk_separator="\n\n")
         else:
             converted.append(new)

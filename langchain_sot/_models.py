@@ -5,7 +5,7 @@ It is opened by hand: a Runnable in between would cost time for every chunk.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from langchain_core.documents import Document
@@ -36,6 +36,9 @@ AnyRetriever: TypeAlias = Runnable[str, list[Document]]
 STEPS = {"skeleton": "skeleton", "point": "expand"}
 """What the steps of a run are called in traces, by stage."""
 
+_BOUNDS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+"""What a bound of a call is called. Where the caller gives one, ours is left out."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
@@ -59,7 +62,8 @@ class Way:
             asked = planner if planner and call.stage == "skeleton" else model
             return in_thread(lambda: self._ask(asked, call)) if blocking else self._aask(asked, call)
 
-        return Door(ask, abilities)
+        tools = abilities.tools or "tools" in given_to(model) | self.options or getattr(model, "sot_has_tools", False)
+        return Door(ask, replace(abilities, tools=bool(tools)))
 
     def retriever(self, retriever: AnyRetriever) -> Retriever:
         """Reach *retriever* likewise."""
@@ -122,11 +126,29 @@ class Way:
 
     def _options(self, model: Model, call: Call) -> dict[str, Any]:
         """Return what is given with a call. Runnables that are no chat models stumble over options of our own."""
+        theirs = {name: value for name, value in self.options.items() if (call.stage, name) != ("skeleton", "stop")}
         models = _chat_models(model, self.config)
         if not models:
-            return self.options
-        bounds = {_bound(each) for each in models}
-        return options_of(call, max_tokens=bounds.pop() if len(bounds) == 1 else None) | self.options
+            return theirs
+        bounds, given = {_bound(each) for each in models}, given_to(model) | self.options
+        name = bounds.pop() if len(bounds) == 1 and given.keys().isdisjoint(_BOUNDS) else None
+        ours = options_of(call, max_tokens=name)
+        if name in ours:
+            ours[name] = min(filter(None, (ours[name], *(getattr(each, name, None) for each in models))))
+        return ours | theirs
+
+
+def given_to(model: Runnable[Any, Any]) -> dict[str, Any]:
+    """Return what a caller has bound to a model."""
+    match model:
+        case RunnableBindingBase():
+            return given_to(model.bound) | dict(model.kwargs)
+        case RunnableWithFallbacks():
+            return given_to(model.runnable)
+        case DynamicRunnable():
+            return given_to(model.default)
+        case _:
+            return {}
 
 
 class _Step:
@@ -171,6 +193,8 @@ class _Step:
         return {"skeleton": str(skeleton), "number": number, "title": skeleton.point(number).title}
 
     def pieces(self, said: BaseMessage | str) -> list[Piece]:
+        if not isinstance(said, BaseMessage | str):
+            raise ConfigurationError(f"the model returned {said!r}: use one that returns a message or a text")
         content = said if isinstance(said, str) else said.content
         text = content if isinstance(content, str) else str(said.text)  # type: ignore[union-attr]  # a message, then
         self._texts.append(text)
@@ -202,7 +226,12 @@ def _chat_models(model: Runnable[Any, Any], config: RunnableConfig) -> list[Base
 
 
 def _bound(model: BaseChatModel) -> str | None:
-    """Tell what *model* calls the bound of its output. One that has no such field refuses it with a call as well."""
+    """Tell what *model* calls the bound of its output. One that has no such field refuses it with a call as well.
+
+    One that may think gets none: its thoughts count against it, and some providers refuse one below their budget.
+    """
+    if (model.profile or {}).get("reasoning_output"):
+        return None
     return next((name for name in ("max_tokens", "max_output_tokens") if name in type(model).model_fields), None)
 
 

@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
-from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import InputTokenDetails, UsageMetadata, add_usage
 
 from skeleton_of_thought import Answer, Section, Source, Usage
 from skeleton_of_thought.calls import TOOL_CALLS, Finish
@@ -30,7 +30,8 @@ def message(answer: Answer, run_id: UUID) -> AIMessage:
         told = {"finish_reason": answer.finish} if answer.finish else {}
         usage = usage_metadata(answer.total_usage) if answer.usage else None
         return AIMessage(answer.text, id=_id(run_id), response_metadata=about | told, usage_metadata=usage)
-    usage = usage_metadata(answer.total_usage) if answer.usage else own.usage_metadata
+    more = answer.total_usage - (usage_of(own) or Usage())  # what its own words for its cost do not tell
+    usage = add_usage(own.usage_metadata, usage_metadata(more)) if more != Usage() else own.usage_metadata
     return own.model_copy(update={"response_metadata": own.response_metadata | about, "usage_metadata": usage})
 
 
@@ -110,14 +111,8 @@ def usage_metadata(usage: Usage) -> UsageMetadata:
 
 
 def _own(answer: Answer) -> AIMessage | None:
-    """Return the message that the model itself gave for a direct answer."""
-    said = [origin for origin in answer.origins if isinstance(origin, AIMessage)]
-    if len(said) < 2:
-        return said[0] if said else None
-    first, *rest = map(_passed, said)
-    whole = message_chunk_to_message(first.__add__(rest))
-    assert isinstance(whole, AIMessage)
-    return whole
+    """Return the message that the model itself gave for a direct answer, which was asked for whole."""
+    return next((origin for origin in answer.origins if isinstance(origin, AIMessage)), None)
 
 
 def _passed(said: AIMessage) -> AIMessageChunk:

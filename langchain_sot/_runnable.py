@@ -170,7 +170,7 @@ async def _areport(event: Event, run_manager: AsyncCallbackManagerForChainRun, c
 
 def _gather(values: Iterator[Any]) -> Any:
     """Add up a stream of inputs; where they can't be added the last one counts, as everywhere in LangChain."""
-    total = next(values)
+    total = next(values, None)
     for value in values:
         total = _sum(total, value)
     return total
@@ -178,7 +178,7 @@ def _gather(values: Iterator[Any]) -> Any:
 
 async def _agather(values: AsyncIterator[Any]) -> Any:
     """Do as `_gather` does."""
-    total = await anext(values)
+    total = await anext(values, None)
     async for value in values:
         total = _sum(total, value)
     return total

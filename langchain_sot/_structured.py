@@ -1,15 +1,14 @@
 """A model that is asked for the skeleton as structured output, in the place of one that writes a list."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
-from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
 
 from skeleton_of_thought import ConfigurationError
 
-Model: TypeAlias = Runnable[LanguageModelInput, BaseMessage]
+from ._models import Model
 
 
 class Points(BaseModel):

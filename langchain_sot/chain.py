@@ -1,7 +1,7 @@
 """`SoTChain`: a chat model's input and output, with the engine in between."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validat
 
 from ._graph import graph_of
 from ._messages import question_of
-from ._models import AnyRetriever, Model, Way
+from ._models import AnyRetriever, Model, Way, given_to
 from ._output import chunk, message
 from ._runnable import EventRunnable
 from ._structured import structured
@@ -117,8 +117,7 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
 
     def engine(self, way: Way) -> SkeletonOfThought:
         """Make the engine of one call: nothing of a call is kept on ``self``."""
-        limit = self.max_concurrency
-        assert isinstance(limit, Limit)
+        limit = self.max_concurrency if isinstance(self.max_concurrency, Limit) else Limit(self.max_concurrency)
         if width := way.config.get("max_concurrency"):
             limit = limit.within(width)
         planner = structured(self.llm) if self.structured_skeleton else None
@@ -130,11 +129,14 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         return SkeletonOfThought(**self._settings() | models | {"max_concurrency": limit})
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> "SoTChain":
-        """Return a chain whose models know *tools*. A message that calls one is handed through unchanged.
+        """Return a chain whose ``llm`` knows *tools*. A message that calls one is handed through unchanged.
 
         Raises:
             ConfigurationError: a model knows no tools.
         """
+
+        if self.structured_skeleton:
+            raise ConfigurationError("structured_skeleton=True leaves a model no call of a tool: leave it out")
 
         def bound(model: Model) -> Model:
             try:
@@ -144,9 +146,7 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
                     f"{type(model).__name__} knows no tools: use a model with bind_tools"
                 ) from error
 
-        point_llm = self.point_llm and bound(self.point_llm)
-        told = {"llm": bound(self.llm), "point_llm": point_llm, "prompts": self.prompts.with_tools()}
-        return self.model_copy(update=told)
+        return self.model_copy(update={"llm": bound(self.llm)})
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """Return the model's own Runnable for structured output, which is never an answer in points."""
@@ -215,7 +215,10 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         return True
 
     def _events(self, value: LanguageModelInput, way: Way, *, whole: bool) -> AsyncGenerator[Event, None]:
-        return self.engine(way).astream(question_of(value), whole=whole, terse=True)
+        question = question_of(value)
+        if "response_format" in given_to(self.llm) | way.options:
+            question = replace(question, has_form=True)
+        return self.engine(way).astream(question, whole=whole, terse=True)
 
     def _chunk(self, event: Event, run_id: UUID) -> AIMessageChunk | None:
         return chunk(event, run_id)

@@ -53,7 +53,7 @@ class SoTMiddleware(AgentMiddleware[Any, Any, Any]):
             return handler(request)
         model = _AgentModel(request, handler)
         with _interruptible():
-            return model.response(self._chain(model, request).invoke(_messages(request)))
+            return model.response(self._chain(model).invoke(_messages(request)))
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -63,13 +63,10 @@ class SoTMiddleware(AgentMiddleware[Any, Any, Any]):
             return await handler(request)
         model = _AgentModel(request, handler)
         with _interruptible():
-            return model.response(await self._chain(model, request).ainvoke(_messages(request)))
+            return model.response(await self._chain(model).ainvoke(_messages(request)))
 
-    def _chain(self, model: "_AgentModel", request: ModelRequest[Any]) -> SoTChain:
-        prompts = self._settings.prompts
-        return self._settings.model_copy(
-            update={"llm": model, "prompts": prompts.with_tools() if request.tools else prompts}
-        )
+    def _chain(self, model: "_AgentModel") -> SoTChain:
+        return self._settings.model_copy(update={"llm": model})
 
 
 class _AgentModel(Runnable[LanguageModelInput, BaseMessage]):
@@ -84,6 +81,11 @@ class _AgentModel(Runnable[LanguageModelInput, BaseMessage]):
     def sot_chat_model(self) -> BaseChatModel:
         """What is asked in the end; its options can be given with a call."""
         return self._request.model  # type: ignore[no-any-return]  # a request has one
+
+    @property
+    def sot_has_tools(self) -> bool:
+        """Whether it may call tools."""
+        return bool(self._request.tools)
 
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> BaseMessage:
         config = ensure_config(config)

@@ -1,6 +1,6 @@
 """`create_sot_retrieval_chain`: question in; sources and a cited answer out."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import (
     Any,
     NotRequired,  # pydantic wants these below Python 3.12
@@ -63,7 +63,10 @@ class SoTRetrievalChain(EventRunnable[RetrievalInput, RetrievalOutput, AddableDi
     def _events(self, value: RetrievalInput, way: Way, *, whole: bool) -> AsyncGenerator[Event, None]:
         if not isinstance(value, dict) or not isinstance(value.get("input"), str):
             raise InputError(f"a retrieval chain takes a dict with the question under 'input', not {value!r}")
-        asked: LanguageModelInput = [*value.get("chat_history", ()), HumanMessage(value["input"])]
+        earlier = value.get("chat_history") or []
+        if isinstance(earlier, str) or not isinstance(earlier, Sequence):
+            raise InputError(f"chat_history is a list of messages, not {type(earlier).__name__}")
+        asked: LanguageModelInput = [*earlier, HumanMessage(value["input"])]
         return self.chain.engine(way).astream(question_of(asked), whole=whole, terse=True)
 
     def _first(self, value: RetrievalInput) -> Iterable[AddableDict]:

@@ -1,6 +1,6 @@
 """The two steps of a chain as Runnables of their own."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -83,7 +83,7 @@ class ExpansionChain(EventRunnable[Expansion, AIMessage, AIMessageChunk]):
 
     def _events(self, value: Expansion, way: Way, *, whole: bool) -> AsyncGenerator[Event, None]:
         chain: SoTChain = self.chain
-        if missing := {"question", "skeleton", "point"} - set(value):
+        if missing := {"question", "skeleton", "point"} - set(value if isinstance(value, Mapping) else ()):
             raise InputError(f"an expansion needs {', '.join(sorted(missing))}: give a dict with all three")
         skeleton = value["skeleton"]
         skeleton = Skeleton(parse(skeleton)) if isinstance(skeleton, str) else skeleton

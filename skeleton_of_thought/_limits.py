@@ -49,6 +49,9 @@ class Limit:
     def __deepcopy__(self, _: dict[int, object]) -> "Limit":
         return self
 
+    def __reduce__(self) -> tuple[type["Limit"], tuple[int]]:
+        return Limit, (self.width,)  # in another process nobody holds a place yet
+
     async def __aenter__(self) -> None:
         await self._acquire()
         if self._wider:

@@ -87,6 +87,8 @@ class Run:
         await self._writing(plan)
 
     async def _decide(self) -> Route:
+        if self._question.has_form:
+            return Route("direct", "form", "the answer has a form of its own")
         router = self._sot.router
         route = (named(router) if isinstance(router, str) else router)(self._question)
         route = await route if inspect.isawaitable(route) else route

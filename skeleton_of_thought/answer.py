@@ -20,14 +20,14 @@ class Passage:
 
     text: str
     key: str = ""
-    """What tells it from others: its identifier, or its text where there is none. The same key is found once."""
+    """Its identifier, where it has one."""
     origin: Annotated[object, Field(exclude=True)] = field(default=None, compare=False, repr=False)
     """The framework's own document."""
 
     @property
-    def same(self) -> str:
-        """What two passages have in common that are one."""
-        return self.key or self.text
+    def same(self) -> tuple[str, str]:
+        """What two passages have in common that are one. Parts of one document may share its identifier."""
+        return self.key, self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ class Question:
     """Texts to answer from, as a retriever found them. Every call sees them."""
     since: tuple[Message, ...] = ()
     """What has been said since: tools that were called for it, and their results."""
+    has_form: bool = False
+    """The answer has a form of its own, such as JSON by a schema, and so is none in points."""
     origin: object = field(default=None, compare=False, repr=False)
     """The framework's own message that asked; it may hold more than text. See ``Message.origin``."""
 
@@ -71,7 +73,7 @@ class Question:
     @property
     def given(self) -> tuple[Passage, ...]:
         """The passages, each once: the first has the number 1."""
-        given: dict[str, Passage] = {}
+        given: dict[tuple[str, str], Passage] = {}
         for each in self.passages:
             passage = each if isinstance(each, Passage) else Passage(each)
             given.setdefault(passage.same, passage)

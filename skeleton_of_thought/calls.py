@@ -122,6 +122,8 @@ class Abilities:
     """It obeys ``Call.grammar``."""
     small: bool = False
     """Too small to follow instructions about form: it gets the bare question, and its form from the grammar."""
+    tools: bool = False
+    """It has tools, and may call one in the place of an answer."""
 
 
 class LLM(Protocol):

@@ -15,7 +15,7 @@ The wording is ours. The measures are the paper's: 3 to 10 points of 3 to 5 word
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Final, Literal, TypeAlias
 
 from ._grammars import list_grammar, sentences_grammar
@@ -173,7 +173,7 @@ class Prompts:
                 stream=form.stream,
                 skeleton=skeleton,
             )
-        task = self.say("point", names)
+        task = self.say("point", names) + (f" {self.no_tools}" if form.abilities.tools else "")
         messages = (
             *self._skeleton_messages(question, form),
             Message("assistant", str(skeleton)),
@@ -186,7 +186,8 @@ class Prompts:
         prefix = self.prefix(question)
         if form.abilities.small and form.abilities.grammar:
             return prefix
-        return (*prefix, Message("user", self.say("skeleton", self.names(question, form))))
+        task = self.say("skeleton", self.names(question, form))
+        return (*prefix, Message("user", f"{self.tools} {task}" if form.abilities.tools else task))
 
     def names(
         self,
@@ -202,10 +203,6 @@ class Prompts:
             return names | {"min_points": str(min(3, form.max_points)), "max_points": str(form.max_points)}
         about = {"number": str(point.number), "title": point.title, "length": LENGTHS[form.detail]}
         return names | about | {"skeleton": str(skeleton), "passages": _listed(passages)}
-
-    def with_tools(self) -> "Prompts":
-        """Return the wording for a model that may call tools first."""
-        return replace(self, skeleton=f"{self.tools} {self.skeleton}", point=f"{self.point} {self.no_tools}")
 
     def prefix(self, question: Question, passages: Numbered = ()) -> tuple[Message, ...]:
         """Return what all calls of a run begin with."""

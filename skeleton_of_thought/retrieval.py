@@ -56,7 +56,7 @@ class Numbering:
     def __init__(self, numbers: Iterable[int], given: Iterable[Passage]) -> None:
         self._waiting = list(numbers)
         self._found: dict[int, Sequence[Passage]] = {}
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[tuple[str, str], Source] = {}
         for passage in given:
             self._take(passage, ())
         self._given = set(self._sources)

@@ -8,8 +8,8 @@ points: ways, reasons, effects, a comparison. What neither knows is answered dir
 none belongs costs quality, and a missed one costs only time.
 
 The words are English, Chinese, Spanish, French and German; a question in another language is answered directly.
-Rules cost no time and no call, and explain themselves. They see the question only, never the passages or the
-history, and of a long one its beginning and its end, where the task stands.
+Rules cost no time and no call, and explain themselves. They see the question, never the passages or earlier turns,
+and of a long one its beginning and its end, where the task stands; of a system message, whether it wants a format.
 
 >>> route(Question("Translate 'good morning' into French")).why
 'a given text is translated or edited'
@@ -86,7 +86,7 @@ _AGAINST = (
         r"\b(?:if\b|\d)[^?]*\b(?:how (?:many|much|long|far|fast|old)|when)\b|\bhow (?:many|much|long|far|fast|old)\b[^.?!]*\bif\b",
         r"\bestimate (?:the|how)\b|计算|求解|证明|方程|calcula\b|resuelve|demuestra|berechne|löse|beweise|calcule[rz]?\b|résous",
     ),
-    _rule(
+    _FORMAT := _rule(
         "the answer has a strict format",
         r"\b(?:json|yaml|xml|csv|toml|markdown table|html table)\b",
         r"\b(?:as|in|into|make|create|with|draw) (?:a |an )?(?:[\w-]+ )?(?:table|spreadsheet|diagram|chart)\b",
@@ -237,6 +237,9 @@ def route(question: Question, /) -> Route:
     text = question.text
     if len(text) > 2 * _END:
         text = f"{text[:_END]}\n{text[-_END:]}"
+    for message in question.history:
+        if message.role == "system" and _FORMAT.pattern.search(message.text):
+            return Route("direct", "rules", _FORMAT.why)
     for rule in _AGAINST:
         if rule.pattern.search(text):
             return Route("direct", "rules", rule.why)

@@ -110,7 +110,7 @@ def test_a_question_is_text(text: object) -> None:
 def test_passages_of_a_question_are_given_once() -> None:
     """As texts, or as a retriever found them; the first counts of those that are the same."""
     document = Passage("Figs.", "a", origin="a document")
-    question = Question("Why?", passages=("Bed.", document, Passage("More figs.", "a"), Passage("Bed."), "Figs."))
+    question = Question("Why?", passages=("Bed.", document, Passage("Figs.", "a"), Passage("Bed."), "Figs."))
     assert (Passage("Bed."), document, Passage("Figs.")) == question.given
     assert "a document" == question.given[1].origin
     assert () == Question("Why?").given

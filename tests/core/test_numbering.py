@@ -98,12 +98,12 @@ def test_a_number_given_early_does_not_change() -> None:
 # -- what tells passages apart -------------------------------------------------------------------------
 
 
-def test_a_key_goes_before_the_text() -> None:
-    """Two documents may say the same, and one document may be said in two ways."""
-    said_twice = [Passage("Figs.", "a"), Passage("Figs.", "b"), Passage("Sweet figs.", "a")]
-    numbering = fed({1: said_twice[:2], 2: said_twice[2:]}, [])
-    assert (Source(1, said_twice[0], (1, 2)), Source(2, said_twice[1], (1,))) == numbering.sources
-    assert ((1, "Sweet figs."),) == numbering.of(2)
+def test_key_and_text_tell_passages_apart() -> None:
+    """Two documents may say the same, and of one document two parts may be found: a number is what was read."""
+    found = [Passage("Figs.", "a"), Passage("Figs.", "b"), Passage("Sweet figs.", "a")]
+    numbering = fed({1: found[:2], 2: found[2:]}, [])
+    assert (Source(1, found[0], (1,)), Source(2, found[1], (1,)), Source(3, found[2], (2,))) == numbering.sources
+    assert ((3, "Sweet figs."),) == numbering.of(2)
 
 
 def test_the_frameworks_document_is_that_of_the_first() -> None:
