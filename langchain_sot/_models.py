@@ -230,7 +230,7 @@ def _bound(model: BaseChatModel) -> str | None:
 
     One that may think gets none: its thoughts count against it, and some providers refuse one below their budget.
     """
-    if (model.profile or {}).get("reasoning_output"):
+    if (getattr(model, "profile", None) or {}).get("reasoning_output"):
         return None
     return next((name for name in ("max_tokens", "max_output_tokens") if name in type(model).model_fields), None)
 

@@ -37,7 +37,7 @@ class Settings:
     detail: Detail = "short"
     """How much is written for each point: 1 to 2 sentences as in the paper, a paragraph, or several."""
     point_max_tokens: int | None = None
-    """Upper bound of each expansion, in tokens. ``None`` is a bound that fits ``detail``; one is always sent."""
+    """Upper bound of each expansion, in tokens; ``None`` is one that fits ``detail``."""
     heading: Heading = "numbered"
     """How a point's title shows in the text."""
     max_concurrency: int | Limit = 16
