@@ -73,8 +73,8 @@ def standard(session: nox.Session, resolution: str) -> None:
 @nox.session
 def llama_index(session: nox.Session) -> None:
     """LlamaIndex with the openai that it takes."""
-    _install(session, "llama-index,openai,server", LLAMA_INDEX)
-    _test(session, "tests/llama_index/test_query_engine.py", "tests/models/test_openai.py")
+    _install(session, "langchain,llama-index,openai,server", LLAMA_INDEX, EMBEDDINGS)
+    _test(session, "tests/llama_index", "tests/models/test_openai.py")
 
 
 @nox.session

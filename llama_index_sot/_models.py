@@ -1,12 +1,13 @@
 """How the calls of one run reach LlamaIndex's LLMs, retrievers and the default synthesizer."""
 
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from llama_index.core import llms
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, MessageRole
 from llama_index.core.indices.vector_store.retrievers import VectorIndexRetriever
 from llama_index.core.llms import CustomLLM
 from llama_index.core.response_synthesizers import BaseSynthesizer
@@ -18,6 +19,8 @@ from llama_index_instrumentation.dispatcher import instrument_tags
 from skeleton_of_thought import LLM, Abilities, Call, Finish, Passage, Point, Retriever, Usage
 from skeleton_of_thought._threads import in_thread
 from skeleton_of_thought.calls import Door, Piece, merge_runs, options_of, tags_of
+
+from ._streams import aclose, close
 
 
 class Finds(Protocol):
@@ -41,19 +44,27 @@ class Direct:
     chunks: Sequence[str]
     names: dict[str, Any]
     """What the caller fills into prompts."""
+    without_chunks: bool
+    """Answer also where nothing was retrieved."""
 
     def ask(self, *, stream: bool) -> RESPONSE_TEXT_TYPE:
         """Answer, blocking."""
-        return self._with(stream).get_response(self.query, self.chunks, **self.names)
+        if self.chunks or self.without_chunks:
+            return streaming(self.synthesizer, stream).get_response(self.query, self.chunks, **self.names)
+        return str(streaming(self.synthesizer, False).synthesize(self.query, []))
 
     async def aask(self, *, stream: bool) -> RESPONSE_TEXT_TYPE:
         """Answer."""
-        return await self._with(stream).aget_response(self.query, self.chunks, **self.names)
+        if self.chunks or self.without_chunks:
+            return await streaming(self.synthesizer, stream).aget_response(self.query, self.chunks, **self.names)
+        return str(await streaming(self.synthesizer, False).asynthesize(self.query, []))
 
-    def _with(self, stream: bool) -> BaseSynthesizer:
-        synthesizer = copy.copy(self.synthesizer)
-        synthesizer._streaming = stream
-        return synthesizer
+
+def streaming(synthesizer: BaseSynthesizer, stream: bool) -> BaseSynthesizer:
+    """Return the same synthesizer, switched: the switch of the one that was given may belong to others."""
+    copied = copy.copy(synthesizer)
+    copied._streaming = stream
+    return copied
 
 
 def door(model: llms.LLM, abilities: Abilities, direct: Direct, *, blocking: bool) -> LLM:
@@ -70,36 +81,40 @@ def door(model: llms.LLM, abilities: Abilities, direct: Direct, *, blocking: boo
 
 
 async def _aask(model: llms.LLM, call: Call) -> AsyncGenerator[Piece, None]:
-    messages, options = _messages(model, call), options_of(call)
+    method, asked, options = _request(model, call)
+    with instrument_tags(tags_of(call)):
+        answered = await getattr(model, f"a{method}")(asked, **options)
     if not call.stream:
-        with instrument_tags(tags_of(call)):
-            response = await model.achat(messages, **options)
-        for piece in (response.message.content or "", *_closing(response)):
+        for piece in (_text_of(answered), *_closing(answered)):
             yield piece
         return
-    with instrument_tags(tags_of(call)):
-        stream = await model.astream_chat(messages, **options)
-    last = None
+    before = last = None
     try:
-        async for last in stream:
-            yield last.delta or ""
+        async for response in answered:
+            before, last = last, response
+            yield response.delta or ""
     finally:
-        if close := getattr(stream, "aclose", None):
-            await close()
-    for piece in _closing(last):
+        await aclose(answered)
+    for piece in _closing(before, last):
         yield piece
 
 
 def _ask(model: llms.LLM, call: Call) -> Iterator[Piece]:
-    messages, options = _messages(model, call), options_of(call)
+    method, asked, options = _request(model, call)
     with instrument_tags(tags_of(call)):
-        response = None if call.stream else model.chat(messages, **options)
-        stream = model.stream_chat(messages, **options) if call.stream else iter(())
-    if response:
-        yield response.message.content or ""
-    for response in stream:
-        yield response.delta or ""
-    yield from _closing(response)
+        answered = getattr(model, method)(asked, **options)
+    if not call.stream:
+        yield _text_of(answered)
+        yield from _closing(answered)
+        return
+    before = last = None
+    try:
+        for response in answered:
+            before, last = last, response
+            yield response.delta or ""
+    finally:
+        close(answered)
+    yield from _closing(before, last)
 
 
 async def _aask_directly(direct: Direct, call: Call) -> AsyncGenerator[Piece, None]:
@@ -112,19 +127,23 @@ async def _aask_directly(direct: Direct, call: Call) -> AsyncGenerator[Piece, No
         async for text in said:
             yield text
     finally:
-        await said.aclose()
+        await aclose(said)
 
 
 def _ask_directly(direct: Direct, call: Call) -> Iterator[Piece]:
     with instrument_tags(tags_of(call)):
         said = direct.ask(stream=call.stream)
-    if isinstance(said, Generator):
-        yield from said
-    else:
+    if not isinstance(said, Generator):
         yield str(said)
+        return
+    try:
+        for text in said:  # noqa: UP028 -- `yield from` closes it first, and then nobody finds what it reads from
+            yield text
+    finally:
+        close(said)
 
 
-def retriever(finds: Finds, *, blocking: bool) -> Retriever:
+def retriever(finds: Finds, fit: Callable[[list[Passage]], list[Passage]], *, blocking: bool) -> Retriever:
     """Let each point retrieve by a bundle of its own: retrievers write into theirs."""
 
     async def find(query: str, point: Point | None) -> list[Passage]:
@@ -133,9 +152,9 @@ def retriever(finds: Finds, *, blocking: bool) -> Retriever:
         bundle = QueryBundle(query)
         with instrument_tags({"sot_stage": "retrieval", "sot_point": point.number}):
             if not (blocking or _searches_on_the_loop(finds)):
-                return passages_of(await finds.aretrieve(bundle))
+                return fit(passages_of(await finds.aretrieve(bundle)))
             async for nodes in in_thread(lambda: iter([finds.retrieve(bundle)])):
-                return passages_of(nodes)
+                return fit(passages_of(nodes))
         raise AssertionError("a thread that neither fails nor yields")
 
     return find
@@ -148,41 +167,67 @@ def passages_of(nodes: Sequence[NodeWithScore]) -> list[Passage]:
 
 def _only_pretends_to_be_async(model: llms.LLM) -> bool:
     """Tell whether the asynchronous methods are those of ``CustomLLM``, which call the blocking ones on the loop."""
-    return any(_owner(model, name) is CustomLLM for name in ("achat", "astream_chat"))
+    kind = "chat" if model.metadata.is_chat_model else "complete"
+    return any(_owner(model, name) is CustomLLM for name in (f"a{kind}", f"astream_{kind}"))
 
 
-def _owner(model: llms.LLM, method: str) -> type:
+def _owner(found: object, method: str) -> type:
     """Find the class that a method comes from; the methods themselves are wrapped anew at each look."""
-    return next(kind for kind in type(model).__mro__ if method in vars(kind))
+    return next(kind for kind in type(found).__mro__ if method in vars(kind))
 
 
 def _searches_on_the_loop(finds: Finds) -> bool:
-    """Tell the same of a vector store, whose asynchronous search is the blocking one unless it has its own."""
+    """Tell the same of a retriever, and of a vector store: theirs is the blocking search unless they have their own."""
     found = getattr(finds, "retriever", finds)
-    store = found._vector_store if isinstance(found, VectorIndexRetriever) else None
-    return isinstance(store, BasePydanticVectorStore) and type(store).aquery is BasePydanticVectorStore.aquery
+    if isinstance(found, VectorIndexRetriever):
+        store = found._vector_store
+        return isinstance(store, BasePydanticVectorStore) and _owner(store, "aquery") is BasePydanticVectorStore
+    return isinstance(found, BaseRetriever) and _owner(found, "_aretrieve") is BaseRetriever
 
 
-def _messages(model: llms.LLM, call: Call) -> list[ChatMessage]:
+def _request(model: llms.LLM, call: Call) -> tuple[str, Any, dict[str, Any]]:
+    """Return which method to call with what: a model without chat would call the other by itself, and count twice."""
     messages = [
         ChatMessage(role=MessageRole(message.role), content=message.text) for message in merge_runs(call.messages)
     ]
-    return model._extend_messages(messages)  # the LLM's own system prompt; `chat` leaves it out
+    messages = model._extend_messages(messages)  # with its system prompt; `chat` has none
+    options = options_of(replace(call, max_tokens=bound_of(model, call) or None))
+    stream = "stream_" if call.stream else ""
+    if model.metadata.is_chat_model or model.messages_to_prompt is None:
+        return f"{stream}chat", messages, options
+    return f"{stream}complete", model.messages_to_prompt(messages), {"formatted": True} | options
 
 
-def _closing(response: ChatResponse | None) -> Iterator[Piece]:
-    if response is None:
-        return
-    counts = response.additional_kwargs
-    if "prompt_tokens" in counts and "completion_tokens" in counts:
-        yield Usage(counts["prompt_tokens"], counts["completion_tokens"])
-    if reason := _reason(response.raw):
-        yield Finish.of(str(reason))
+def bound_of(model: llms.LLM, call: Call) -> int:
+    """Return how many tokens may be written: the model's own bound, where it has one, is never raised."""
+    own = getattr(model, "max_tokens", None)
+    return min((each for each in (own, call.max_tokens) if isinstance(each, int) and each > 0), default=0)
+
+
+def _text_of(response: ChatResponse | CompletionResponse) -> str:
+    said = response.text if isinstance(response, CompletionResponse) else response.message.content
+    return said or ""
+
+
+def _closing(*responses: ChatResponse | CompletionResponse | None) -> Iterator[Piece]:
+    """Tell what the last *responses* of a call tell: some servers count after they have told why they end."""
+    for response in responses:
+        if response is None:
+            continue
+        counts = response.additional_kwargs or {}
+        if "prompt_tokens" in counts and "completion_tokens" in counts:
+            yield Usage(counts["prompt_tokens"], counts["completion_tokens"])
+        if reason := _reason(response.raw):
+            yield Finish.of(str(reason))
 
 
 def _reason(raw: Any) -> Any:
     """Find in a provider's own reply why it ended."""
-    told = raw if isinstance(raw, dict) else getattr(raw, "__dict__", {})
+    told = _as_dict(raw)
     if choices := told.get("choices"):
-        return getattr(choices[0], "finish_reason", None)
+        return _as_dict(choices[0]).get("finish_reason")
     return told.get("stop_reason") or told.get("done_reason") or told.get("finish_reason")
+
+
+def _as_dict(raw: Any) -> dict[str, Any]:
+    return raw if isinstance(raw, dict) else getattr(raw, "__dict__", {})

@@ -14,21 +14,25 @@ from skeleton_of_thought.events import Event, Finished, Text
 from .instrumentation import report
 
 
+class About(dict[str, Any]):
+    """How an answer was made, in few words for a model: LlamaIndex makes nodes of responses, metadata and all."""
+
+    def __str__(self) -> str:
+        return f"{self['route']['kind']}, {len(self['points'])} points"
+
+
 class Sources:
-    """The nodes of a response and its metadata: made once, and filled when the answer is there."""
+    """The nodes of a response, each once, and its metadata: made at once, and filled when the answer is there."""
 
     def __init__(self, nodes: Sequence[NodeWithScore], more: Sequence[NodeWithScore]) -> None:
-        self.nodes = [*nodes, *more]
+        self.nodes = _each_once([*nodes, *more])
         self.metadata: dict[str, Any] = {each.node.node_id: each.node.metadata for each in self.nodes}
 
     def take(self, answer: Answer) -> None:
-        """Add what was found for single points, and tell how the answer was made."""
-        known = {each.node.node_id for each in self.nodes}
-        for source in answer.sources:
-            node = source.passage.origin
-            if isinstance(node, NodeWithScore) and node.node.node_id not in known:
-                self.nodes.append(node)
-                self.metadata[node.node.node_id] = node.node.metadata
+        """Put the nodes in the order of their numbers, with those for single points; tell how the answer was made."""
+        cited = [node for source in answer.sources if isinstance(node := source.passage.origin, NodeWithScore)]
+        self.nodes[:] = _each_once([*cited, *self.nodes])
+        self.metadata |= {each.node.node_id: each.node.metadata for each in self.nodes}
         self.metadata["sot"] = _about(answer)
 
     def fail(self, error: PointError) -> None:
@@ -100,13 +104,20 @@ def _atexts(
     return texts()
 
 
+def _each_once(nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
+    once: dict[str, NodeWithScore] = {}
+    for each in nodes:
+        once.setdefault(each.node.node_id, each)
+    return list(once.values())
+
+
 def _heard(event: Event, sources: Sources) -> str:
     if isinstance(event, Finished):
         sources.take(event.answer)
     return event.text if isinstance(event, Text) else ""
 
 
-def _about(answer: Answer) -> dict[str, Any]:
+def _about(answer: Answer) -> About:
     about = answer.as_dict()
     del about["text"], about["question"], about["sections"]
     nodes = {source.number: source.passage.key for source in answer.sources}
@@ -117,7 +128,7 @@ def _about(answer: Answer) -> dict[str, Any]:
         {"number": source.number, "node": source.passage.key, "points": list(source.points)}
         for source in answer.sources
     ]
-    return about | {"points": points, "sources": told}
+    return About(about | {"points": points, "sources": told})
 
 
 def _about_section(section: Section) -> dict[str, Any]:

@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from llama_index.core.instrumentation.events import BaseEvent
+try:
+    from llama_index.core.instrumentation.events import BaseEvent
+except ImportError as error:  # all of the package comes by here
+    raise ImportError(
+        'llama_index_sot needs llama-index-core: pip install "skeleton-of-thought[llama-index]"'
+    ) from error
+
 from llama_index_instrumentation import get_dispatcher
 
 from skeleton_of_thought.events import Event, PointDone, PointFailed, PointStarted, Routed, SkeletonReady

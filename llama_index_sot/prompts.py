@@ -1,10 +1,9 @@
-"""`TemplatePrompts`: the wording as LlamaIndex's own prompt templates, and what of the passages fits in."""
+"""`TemplatePrompts`: the wording as LlamaIndex's own prompt templates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from llama_index.core.indices.prompt_helper import PromptHelper
 from llama_index.core.llms import LLM
 from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
 
@@ -15,8 +14,6 @@ _SUFFIX = "_template"
 _ALIASES = {"question": "query_str", "passages": "context_str"}
 """What LlamaIndex calls the same."""
 _BETWEEN = "\n\n"
-_FORM = 400
-"""Tokens kept free for the skeleton in the conversation, and for the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,27 +52,15 @@ def updated(prompts: TemplatePrompts, new: Mapping[str, BasePromptTemplate]) -> 
     """
     known = {each.name + _SUFFIX: each.name for each in fields(Prompts)}
     for key, template in new.items():
-        wanted = REQUIRED.get(known[key], ())
-        missing = [name for name in wanted if not {name, _ALIASES.get(name, name)} & set(template.template_vars)]
+        has = set(template.template_vars)
+        missing = [name for name in REQUIRED.get(known[key], ()) if not has.intersection(_called(name, template))]
         if missing:
             raise ConfigurationError(f"{key} needs {{{'}, {'.join(missing)}}} somewhere: {template!r}")
     return {**prompts.templates, **{known[key]: template for key, template in new.items()}}
 
 
-def fitting(texts: Sequence[str], query: str, helper: PromptHelper, llm: LLM) -> list[str]:
-    """Return as much of *texts*, in their order, as the context window takes; the last may be cut.
-
-    Raises:
-        ValueError: not even the question fits, as LlamaIndex tells it.
-    """
-    rest = PromptTemplate("{query_str}" + " and" * _FORM).partial_format(query_str=query)
-    windows = helper.repack(rest, texts, llm=llm) if any(text.strip() for text in texts) else []
-    if len(windows) < 2:
-        return list(texts)
-    free, kept = len(windows[0]), list[str]()
-    for text in map(str.strip, texts):
-        if free <= 0:
-            break
-        kept.append(text[:free])
-        free -= len(text) + len(_BETWEEN)
-    return kept
+def _called(name: str, template: BasePromptTemplate) -> Iterator[str]:
+    """Yield what *name* may be called inside *template*."""
+    mappings = template.template_var_mappings or {}
+    for called in (name, _ALIASES.get(name, name)):
+        yield mappings.get(called, called)

@@ -97,7 +97,7 @@ class SoTQueryEngine(RetrieverQueryEngine):
         if response_synthesizer is None:
             told = {name: synthesis.pop(name) for name in _DEFAULTS if name in synthesis}
             if told:
-                synthesis["default"] = get_response_synthesizer(llm, **told)
+                synthesis["default"] = get_response_synthesizer(llm, synthesis.get("prompt_helper"), **told)
             response_synthesizer = SoTSynthesizer(llm, **synthesis)
         return cls(
             retriever,

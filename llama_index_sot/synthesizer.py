@@ -1,13 +1,16 @@
 """`SoTSynthesizer`: a response synthesizer with the engine in between."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any, cast
 
-from skeleton_of_thought import Abilities, ConfigurationError, Limit, Question, Settings, SkeletonOfThought
+from skeleton_of_thought import Abilities, ConfigurationError, Limit, Question, Route, Settings, SkeletonOfThought
 from skeleton_of_thought._threads import iterate
 from skeleton_of_thought.events import Event
+from skeleton_of_thought.prompts import Form
 
 try:
     from llama_index.core.callbacks import CallbackManager
@@ -24,14 +27,17 @@ from llama_index.core.llms import LLM
 from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts.mixin import PromptDictType
 from llama_index.core.response_synthesizers import BaseSynthesizer, ResponseMode, get_response_synthesizer
-from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType, TextNode
+from llama_index.core.response_synthesizers.context_only import ContextOnly
+from llama_index.core.response_synthesizers.no_text import NoText
+from llama_index.core.schema import NodeWithScore, QueryType, TextNode
 from llama_index.core.types import RESPONSE_TEXT_TYPE
 from llama_index_instrumentation import get_dispatcher
 
 from . import _output
-from ._models import Direct, Finds, door, passages_of, retriever
+from ._models import Direct, Finds, door, passages_of, retriever, streaming
 from ._output import Sources
-from .prompts import TemplatePrompts, fitting, updated
+from ._window import Window
+from .prompts import TemplatePrompts, updated
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -90,6 +96,8 @@ class SoTSynthesizer(BaseSynthesizer):
             prompt_helper=prompt_helper,
             streaming=streaming,
         )
+        if callback_manager and point_llm:  # as the base class does with the other
+            point_llm.callback_manager = callback_manager
         if retriever is not None and not hasattr(retriever, "retrieve"):
             raise ConfigurationError(f"retriever={retriever!r} cannot work: use index.as_retriever()")
         if isinstance(checked.max_concurrency, int):  # one bound per object, over all its runs
@@ -122,22 +130,13 @@ class SoTSynthesizer(BaseSynthesizer):
     ) -> RESPONSE_TYPE:
         """Answer from *nodes*. Further keyword arguments are filled into prompts."""
         if self._leaves(nodes):
-            return self._left(streaming=self._streaming).synthesize(
-                query, nodes, additional_source_nodes, **response_kwargs
-            )
-        asked = QueryBundle(query) if isinstance(query, str) else query
-        _dispatcher.event(SynthesizeStartEvent(query=query))
-        with self._callback_manager.event(
-            CBEventType.SYNTHESIZE, payload={EventPayload.QUERY_STR: asked.query_str}
-        ) as event:
+            default = streaming(self._default, self._streaming)
+            return default.synthesize(query, nodes, additional_source_nodes, **response_kwargs)
+        with self._synthesis(query) as (asked, end):
             sources = Sources(nodes, additional_source_nodes or ())
-            question = self._question(asked.query_str, nodes)
-            engine = self._engine(question, response_kwargs, blocking=True)
+            engine, question = self._engine(asked, nodes, response_kwargs, blocking=True)
             events = iterate(engine.astream(question, whole=not self._streaming, terse=True))
-            response = (_output.stream if self._streaming else _output.whole)(events, sources)
-            event.on_end(payload={EventPayload.RESPONSE: response})
-        _dispatcher.event(SynthesizeEndEvent(query=query, response=response))
-        return response
+            return end((_output.stream if self._streaming else _output.whole)(events, sources))
 
     async def asynthesize(
         self,
@@ -148,34 +147,21 @@ class SoTSynthesizer(BaseSynthesizer):
     ) -> RESPONSE_TYPE:
         """Answer from *nodes*. Further keyword arguments are filled into prompts."""
         if self._leaves(nodes):
-            return await self._left(streaming=self._streaming).asynthesize(
-                query, nodes, additional_source_nodes, **response_kwargs
-            )
-        asked = QueryBundle(query) if isinstance(query, str) else query
-        _dispatcher.event(SynthesizeStartEvent(query=query))
-        with self._callback_manager.event(
-            CBEventType.SYNTHESIZE, payload={EventPayload.QUERY_STR: asked.query_str}
-        ) as event:
+            default = streaming(self._default, self._streaming)
+            return await default.asynthesize(query, nodes, additional_source_nodes, **response_kwargs)
+        with self._synthesis(query) as (asked, end):
             sources = Sources(nodes, additional_source_nodes or ())
-            question = self._question(asked.query_str, nodes)
-            engine = self._engine(question, response_kwargs, blocking=False)
+            engine, question = self._engine(asked, nodes, response_kwargs, blocking=False)
             events = engine.astream(question, whole=not self._streaming, terse=True)
-            response: RESPONSE_TYPE
-            if self._streaming:
-                response = _output.astream(events, sources)
-            else:
-                response = await _output.awhole(events, sources)
-            event.on_end(payload={EventPayload.RESPONSE: response})
-        _dispatcher.event(SynthesizeEndEvent(query=query, response=response))
-        return response
+            return end(_output.astream(events, sources) if self._streaming else await _output.awhole(events, sources))
 
     async def aheard(self, query: str, nodes: list[NodeWithScore], hear: Callable[[Event], None]) -> RESPONSE_TYPE:
         """Answer from *nodes*, and let *hear* have every event of the run as it happens."""
         if self._leaves(nodes):
-            return await self._left(streaming=False).asynthesize(query, nodes)
-        question = self._question(query, nodes)
-        events = self._engine(question, {}, blocking=False).astream(question)
-        return await _output.awhole(events, Sources(nodes, ()), hear)
+            return await streaming(self._default, False).asynthesize(query, nodes)
+        with self._synthesis(query) as (asked, end):
+            engine, question = self._engine(asked, nodes, {}, blocking=False)
+            return end(await _output.awhole(engine.astream(question), Sources(nodes, ()), hear))
 
     def get_response(self, query_str: str, text_chunks: Sequence[str], **response_kwargs: Any) -> RESPONSE_TEXT_TYPE:
         """Answer from *text_chunks*. Further keyword arguments are filled into prompts."""
@@ -191,30 +177,68 @@ class SoTSynthesizer(BaseSynthesizer):
 
     def _leaves(self, nodes: Sequence[NodeWithScore]) -> bool:
         """Tell whether the default synthesizer answers, whatever is asked: a form is no answer in points."""
-        default = self._default
-        formed = default._output_cls is not None or default._multimodal or isinstance(self._llm, StructuredLLM)
-        return formed or not (nodes or self._without_nodes or self._point_retriever)
+        default, llm = self._default, self._llm
+        return (
+            default._output_cls is not None
+            or default._multimodal
+            or isinstance(default, NoText | ContextOnly)
+            or isinstance(llm, StructuredLLM)
+            or llm.output_parser is not None
+            or not (nodes or self._without_nodes or self._point_retriever)
+        )
 
-    def _left(self, *, streaming: bool) -> BaseSynthesizer:
-        default = copy.copy(self._default)
-        default._streaming = streaming
-        return default
+    @contextmanager
+    def _synthesis(self, query: QueryType) -> Iterator[tuple[str, Callable[[RESPONSE_TYPE], RESPONSE_TYPE]]]:
+        """Tell of it as LlamaIndex's own synthesizers do; yield what is asked, and what takes the response."""
+        asked = query if isinstance(query, str) else query.query_str
+        responses: list[RESPONSE_TYPE] = []
 
-    def _question(self, query: str, nodes: Sequence[NodeWithScore]) -> Question:
-        passages = passages_of(nodes)
-        texts = fitting([passage.text for passage in passages], query, self._prompt_helper, self._llm)
-        fit = tuple(replace(passage, text=text) for passage, text in zip(passages, texts, strict=False))
-        return Question(query, passages=fit)
+        def end(response: RESPONSE_TYPE) -> RESPONSE_TYPE:
+            responses.append(response)
+            return response
 
-    def _engine(self, question: Question, names: dict[str, Any], *, blocking: bool) -> SkeletonOfThought:
-        """Make the engine of one call: nothing of a call is kept on ``self``."""
-        chunks = [passage.text for passage in question.given]
-        direct = Direct(synthesizer=self._default, query=question.text, chunks=chunks, names=names)
-        llm = door(self._llm, self._abilities, direct, blocking=blocking)
-        point_llm = door(self._point_llm, self._abilities, direct, blocking=blocking) if self._point_llm else None
-        finds = retriever(self._point_retriever, blocking=blocking) if self._point_retriever else None
-        told = {"prompts": replace(self._prompts, llm=self._llm, filled=names), "retriever": finds}
-        return SkeletonOfThought(**self._settings | {"llm": llm, "point_llm": point_llm} | told)
+        _dispatcher.event(SynthesizeStartEvent(query=query))
+        with self._callback_manager.event(CBEventType.SYNTHESIZE, payload={EventPayload.QUERY_STR: asked}) as event:
+            yield asked, end
+            event.on_end(payload={EventPayload.RESPONSE: responses[-1]})
+        _dispatcher.event(SynthesizeEndEvent(query=query, response=responses[-1]))
+
+    def _engine(
+        self, query: str, nodes: Sequence[NodeWithScore], names: dict[str, Any], *, blocking: bool
+    ) -> tuple[SkeletonOfThought, Question]:
+        """Make the engine of one call, and its question: nothing of a call is kept on ``self``."""
+        passages, told = passages_of(nodes), dict(self._settings)
+        direct = Direct(
+            synthesizer=self._default,
+            query=query,
+            chunks=[passage.text for passage in passages],
+            names=names,
+            without_chunks=self._without_nodes,
+        )
+        told["llm"] = door(self._llm, self._abilities, direct, blocking=blocking)
+        if self._point_llm:
+            told["point_llm"] = door(self._point_llm, self._abilities, direct, blocking=blocking)
+        told["prompts"] = prompts = replace(self._prompts, llm=self._llm, filled=names)
+        window, asked = self._window(prompts), Question(query, passages=tuple(passages))
+        question = window.fit(asked)
+        if question is None:
+            question, told["router"] = replace(asked, passages=()), _no_room
+        elif finds := self._point_retriever:
+            told["retriever"] = retriever(finds, partial(window.fit_own, question), blocking=blocking)
+        return SkeletonOfThought(**told), question
+
+    def _window(self, prompts: TemplatePrompts) -> Window:
+        settings = self._settings
+        named = {name: settings[name] for name in ("max_points", "detail", "point_max_tokens")}
+        llm = (self._prompt_helper, self._llm)
+        other = self._point_llm
+        return Window(
+            prompts=prompts,
+            form=Form(**named, abilities=self._abilities, stream=False),
+            llm=llm,
+            point_llm=(PromptHelper.from_llm_metadata(other.metadata), other) if other else llm,
+            points_retrieve=self._point_retriever is not None,
+        )
 
     def _get_prompts(self) -> PromptDictType:
         return {**self._default.get_prompts(), **self._prompts.as_templates()}
@@ -223,9 +247,9 @@ class SoTSynthesizer(BaseSynthesizer):
         ours, others = self._prompts.as_templates(), self._default.get_prompts()
         if unknown := sorted(set(prompts) - set(ours) - set(others)):
             raise ConfigurationError(f"no prompt is named {', '.join(unknown)}: use one of {', '.join(ours | others)}")
+        new = updated(self._prompts, {key: prompts[key] for key in prompts if key in ours})
         self._default.update_prompts({key: prompts[key] for key in prompts if key in others})
-        new = {key: prompts[key] for key in prompts if key in ours}
-        self._prompts = replace(self._prompts, templates=updated(self._prompts, new))
+        self._prompts = replace(self._prompts, templates=new)
 
 
 def _templates(settings: Settings) -> TemplatePrompts:
@@ -233,6 +257,10 @@ def _templates(settings: Settings) -> TemplatePrompts:
     if isinstance(prompts, TemplatePrompts):
         return prompts
     return TemplatePrompts(**{field.name: getattr(prompts, field.name) for field in fields(prompts)})
+
+
+def _no_room(_: Question) -> Route:
+    return Route("direct", "window", "a skeleton has no room in the context window")
 
 
 def _nodes(chunks: Sequence[str]) -> list[NodeWithScore]:

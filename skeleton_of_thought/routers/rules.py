@@ -187,7 +187,7 @@ _FOR = (
         rf"{_ASKED}\b[^.?!\n]{{0,120}}\b{_SEVERAL}\b",
         rf"^\s*(?:(?:some|a few|top|best|good|\d+) )*{_SEVERAL}\b",
         rf"\b(?:what|which) (?:are|were) (?:the )?{_OPEN_LIST}\b|\bwhat makes\b|\bwhat (?:\w+ ){{0,2}}(?:questions|problems|issues)\b",
-        rf"\bwhat (?:can|could|should|must|might|do|does)\b[^.?!\n]{{1,60}}\b{_TO_THINK_OF}\b",
+        rf"\bwhat (?:else )?(?:can|could|should|must|might|do|does)\b[^.?!\n]{{1,60}}\b{_TO_THINK_OF}\b",
         r"vor- und nachteile|vorteile|nachteile|tipps|ratschläge|gründe|ursachen|folgen|auswirkungen|unterschiede|möglichkeiten|methoden",
         r"strategien|ideen|risiken|faktoren|merkmale|herausforderungen|\bfehler bei\b|bedeutung (?:von|der|des)\b|\bworauf\b",
         r"\bwas (?:sollte|muss|kann|soll)\b[^.?!]*\b(?:beachten|wissen|tun|bedenken)\b",

@@ -13,6 +13,7 @@ How can I become a more confident public speaker?
 What are the advantages and disadvantages of working from home?
 Give me tips for learning a new language as an adult.
 What should I consider before adopting a dog?
+What else should I consider before adopting a dog?
 Why is biodiversity important?
 What are the main causes of the decline of coral reefs?
 How can small towns attract young families?

@@ -1,14 +1,58 @@
+import asyncio
 import gc
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+
+from skeleton_of_thought.testing import LatencyModel, LatencyServer
 
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """Collect what LlamaIndex leaves open in the test that left it: it never closes the clients of ended loops."""
+    """Close and collect what LlamaIndex leaves open in the test that left it.
+
+    It never closes the clients of ended loops, nor the loop that it makes for a thread that has none.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     yield
+    loop.close()
+    asyncio.set_event_loop(None)
     gc.collect()
+
+
+@pytest.fixture
+def server() -> Iterator[LatencyServer]:
+    from .ways import say  # skips where the framework is not
+
+    with LatencyServer(LatencyModel(reply=say)) as server:
+        yield server
+
+
+@pytest.fixture
+def llm(server: LatencyServer) -> Any:
+    from .ways import model
+
+    return model(server)
+
+
+@pytest.fixture(scope="module")
+def index() -> Any:
+    from .ways import PASSAGES, index_of
+
+    return index_of(*PASSAGES)
+
+
+@pytest.fixture(scope="module")
+def no_key() -> Iterator[None]:
+    """Keep LlamaIndex from making a model of its own, which would need a key."""
+    from llama_index.core import Settings
+    from llama_index.core.llms import MockLLM
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Settings, "_llm", MockLLM())
+        yield
 
 
 OPEN_CONNECTION = (

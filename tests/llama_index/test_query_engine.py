@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,10 +11,10 @@ from skeleton_of_thought.testing import LatencyModel, LatencyServer
 
 from ..script import DIRECT, QUESTION, REPLY, TEXT
 
-OpenAILike = pytest.importorskip("llama_index.llms.openai_like").OpenAILike
+pytest.importorskip("llama_index.llms.openai_like")
 
-from llama_index.core import MockEmbedding, VectorStoreIndex  # noqa: E402 -- only where the framework is
-from llama_index.core.base.llms.types import (  # noqa: E402
+from llama_index.core import VectorStoreIndex
+from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     ChatResponseGen,
@@ -23,47 +22,17 @@ from llama_index.core.base.llms.types import (  # noqa: E402
     CompletionResponseGen,
     LLMMetadata,
 )
-from llama_index.core.base.response.schema import (  # noqa: E402
+from llama_index.core.base.response.schema import (
     AsyncStreamingResponse,
     Response,
     StreamingResponse,
 )
-from llama_index.core.llms import CustomLLM  # noqa: E402
-from llama_index.core.query_engine import RetrieverQueryEngine  # noqa: E402
-from llama_index.core.schema import TextNode  # noqa: E402
+from llama_index.core.llms import CustomLLM
+from llama_index.core.query_engine import RetrieverQueryEngine
 
-from llama_index_sot import SoTQueryEngine, SoTSynthesizer  # noqa: E402
+from llama_index_sot import SoTQueryEngine, SoTSynthesizer
 
-PASSAGES = ["Sleep comes with the dark.", "Coffee keeps people awake."]
-
-
-@pytest.fixture
-def server() -> Iterator[LatencyServer]:
-    with LatencyServer(LatencyModel(reply=REPLY)) as server:
-        yield server
-
-
-def model(server: LatencyServer) -> Any:
-    """Make an LLM that keeps no connection: LlamaIndex never closes the clients of loops that have ended."""
-    headers = {"Connection": "close"}
-    return OpenAILike(
-        api_base=server.base_url,
-        model="scripted",
-        api_key="none",
-        is_chat_model=True,
-        max_retries=0,
-        default_headers=headers,
-    )
-
-
-@pytest.fixture
-def llm(server: LatencyServer) -> Any:
-    return model(server)
-
-
-@pytest.fixture(scope="module")
-def index() -> VectorStoreIndex:
-    return VectorStoreIndex([TextNode(text=text) for text in PASSAGES], embed_model=MockEmbedding(8))
+from .ways import PASSAGES, aread, model
 
 
 def asked(engine: Any, *, sync: bool) -> tuple[Any, str]:
@@ -74,9 +43,7 @@ def asked(engine: Any, *, sync: bool) -> tuple[Any, str]:
 
     async def ask() -> tuple[Any, str]:
         response = await engine.aquery(QUESTION)
-        if isinstance(response, AsyncStreamingResponse):
-            return response, "".join([text async for text in response.async_response_gen()])
-        return response, str(response)
+        return response, await aread(response)
 
     return asyncio.run(ask())
 
