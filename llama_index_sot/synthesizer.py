@@ -180,7 +180,7 @@ class SoTSynthesizer(BaseSynthesizer):
         default, llm = self._default, self._llm
         return (
             default._output_cls is not None
-            or default._multimodal
+            or getattr(default, "_multimodal", False)  # not before 0.14.22
             or isinstance(default, NoText | ContextOnly)
             or isinstance(llm, StructuredLLM)
             or llm.output_parser is not None
