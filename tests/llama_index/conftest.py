@@ -8,6 +8,15 @@ import pytest
 from skeleton_of_thought.testing import LatencyModel, LatencyServer
 
 
+@pytest.fixture(autouse=True, scope="module")
+def known() -> Iterator[None]:
+    """Look through what a test made, not through all modules each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
     """Close and collect what LlamaIndex leaves open in the test that left it.
@@ -22,12 +31,27 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-@pytest.fixture
-def server() -> Iterator[LatencyServer]:
+@pytest.fixture(scope="module")
+def reply() -> Any:
+    """Tell what the server says: the script, unless a module says otherwise."""
     from .ways import say  # skips where the framework is not
 
-    with LatencyServer(LatencyModel(reply=say)) as server:
+    return say
+
+
+@pytest.fixture(scope="module")
+def served(reply: Any) -> Iterator[LatencyServer]:
+    with LatencyServer(LatencyModel(reply=reply)) as server:
         yield server
+
+
+@pytest.fixture
+def server(served: LatencyServer) -> LatencyServer:
+    """Give each test a server that has not been asked anything; starting one takes longer than most tests."""
+    served.wait_until_idle()
+    served.requests.clear()
+    served.peak = 0
+    return served
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """Whatever takes a query engine takes ours: the same code with the default engine and with ours, the same outcome."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import pytest
 
-from skeleton_of_thought.testing import LatencyModel, LatencyServer
+from skeleton_of_thought.testing import LatencyServer
 
 from ..script import DIRECT, QUESTION, TEXT
 
@@ -19,7 +19,7 @@ from llama_index_sot import SoTSynthesizer
 
 from . import chats, compositions, judges  # noqa: F401 -- they add themselves to the consumers
 from .consumers import CONSUMERS, Outcome
-from .ways import engine_of, model, run, say
+from .ways import engine_of, model, run
 
 pytestmark = pytest.mark.usefixtures("no_key")
 CASES = [
@@ -31,9 +31,8 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def llm() -> Iterator[Any]:
-    with LatencyServer(LatencyModel(reply=say)) as server:
-        yield model(server)
+def llm(served: LatencyServer) -> Any:
+    return model(served)
 
 
 @pytest.fixture(scope="module")

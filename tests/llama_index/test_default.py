@@ -1,6 +1,7 @@
 """What is not answered in points is answered as without us: the same text, the same types, the same requests."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -33,16 +34,15 @@ class Advice(BaseModel):
     advice: str
 
 
-def reply(generation: Generation) -> str:
+@pytest.fixture(scope="module")
+def reply() -> Callable[[Generation], str]:
     """Answer in a form where one is asked for."""
-    asked = generation.prompt or "".join(message.text for message in generation.messages)
-    return '{"advice": "Sleep."}' if '"advice"' in asked else say(generation)
 
+    def formed(generation: Generation) -> str:
+        asked = generation.prompt or "".join(message.text for message in generation.messages)
+        return '{"advice": "Sleep."}' if '"advice"' in asked else say(generation)
 
-@pytest.fixture
-def server() -> Any:
-    with LatencyServer(LatencyModel(reply=reply)) as server:
-        yield server
+    return formed
 
 
 def outcome(server: LatencyServer, engine: Any, way: str, asked: str) -> Any:
