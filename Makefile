@@ -36,6 +36,7 @@ check: $(BIN)/.made
 bench: setup
 	$(BIN)/python benchmarks/equal_output.py $(ARGS)
 	$(BIN)/python benchmarks/langchain_overhead.py
+	$(BIN)/python benchmarks/critical_path.py
 
 docs demo:
 	@echo "make $@ is not there yet: see CHANGELOG.md for what is" >&2; exit 2
