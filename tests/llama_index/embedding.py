@@ -83,5 +83,6 @@ def write(folder: Path) -> None:
 
 def index_of_files(folder: Path, *parsers: NodeParser) -> VectorStoreIndex:
     """Read the Markdown files of a folder, and cut them as *parsers* do; LlamaIndex's own without any."""
-    documents = SimpleDirectoryReader(str(folder), recursive=True, required_exts=[".md"]).load_data()
+    reader = SimpleDirectoryReader(str(folder), recursive=True, required_exts=[".md"], exclude_hidden=False)
+    documents = reader.load_data()
     return VectorStoreIndex.from_documents(documents, embed_model=WordEmbeddings(), transformations=[*parsers] or None)
