@@ -152,7 +152,7 @@ class Run:
             return beyond > _BEYOND
 
         parser.feed(prompts.skeleton_prefill(form))
-        call = prompts.skeleton_call(self._question, form)
+        call = prompts.skeleton_call(self._question, replace(form, stream=form.stream or give is not None))
         heard = await self._listen(self._sot.llm, call, hear, self._time_planning)
         self._found(parser, parser.flush(cut=heard.finish == "length"), None)
         self._record.skeleton_first, self._record.skeleton_seconds = heard.first, heard.seconds

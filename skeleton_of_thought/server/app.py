@@ -264,7 +264,9 @@ def running(target: Generator | ASGIApp, *, port: int = 0) -> Iterator[Running]:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so only where it made the socket
+    return listener
 
 
 def _address(listener: socket.socket) -> Running:

@@ -126,11 +126,13 @@ class LatencyModel:
         cached = self._load.cached(asked)
         chance = random.Random(f"{self.seed} {asked}")  # noqa: S311 -- jitter, not a secret
         self._load.in_flight += 1
+        due = time.monotonic()  # each token has its time: what one is late by does not add up
         try:
             for number, token in enumerate(tokens):
                 pause = self.first_token if number == 0 else self.per_token
                 jitter = 1 + self.jitter * chance.uniform(-1, 1)
-                await asyncio.sleep(pause * jitter * _factor(self.slowdown, self._load.in_flight))
+                due += pause * jitter * _factor(self.slowdown, self._load.in_flight)
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
                 yield token
         finally:
             self._load.in_flight -= 1

@@ -62,6 +62,13 @@ def test_the_answer_is_the_same(pieces: list[str] | None) -> None:
     ]
 
 
+def test_a_whole_answer_streams_only_its_skeleton() -> None:
+    """Otherwise all lines would come at once, and no point any sooner."""
+    llm = scripted()
+    whole(engine(llm, pipelined=True))
+    assert {None: True, 1: False, 2: False, 3: False} == {number: call.stream for number, call in asked(llm).items()}
+
+
 @pytest.mark.parametrize("skeleton", ["", "1. Eat well", "I can't help with that."])
 def test_too_few_points_are_answered_directly(skeleton: str) -> None:
     """Nothing was begun for them."""

@@ -214,12 +214,15 @@ def test_load_slows_down_along_a_curve(curve, in_flight, factor):
 
 def test_times_are_deterministic(monkeypatch):
     """Jitter comes from the seed and the text, not from the order in which requests come."""
-    pauses = []
+    pauses, now = [], 0.0
 
     async def sleep(seconds):
-        pauses.append(seconds)
+        nonlocal now
+        now += seconds
+        pauses.append(round(seconds, 9))
 
     monkeypatch.setattr("skeleton_of_thought.testing.server.asyncio.sleep", sleep)
+    monkeypatch.setattr("skeleton_of_thought.testing.server.time.monotonic", lambda: now)
     model = LatencyModel(first_token=1.0, per_token=0.1, jitter=0.5, seed=3)
     for prompt in ("a", "b", "b", "a"):
         generate(model, prompt=prompt, max_tokens=3)
