@@ -150,7 +150,7 @@ class Prompts:
 
     def skeleton_prefill(self, form: Form) -> str:
         """Tell what of the skeleton is given to the model, and so is not in its text."""
-        return self.skeleton_start if form.abilities.prefill and not form.abilities.grammar else ""
+        return self.say("skeleton_start", {}) if form.abilities.prefill and not form.abilities.grammar else ""
 
     def point_call(
         self, question: Question, form: Form, skeleton: Skeleton, point: Point, passages: Numbered = ()
@@ -173,11 +173,12 @@ class Prompts:
                 stream=form.stream,
                 skeleton=skeleton,
             )
-        task = self.say("point", names) + (f" {self.no_tools}" if form.abilities.tools else "")
+        parts = ("point", *(("no_tools",) if form.abilities.tools else ()), *(() if start else ("point_unstarted",)))
+        task = " ".join(self.say(part, names) for part in parts)
         messages = (
             *self._skeleton_messages(question, form),
             Message("assistant", str(skeleton)),
-            *self._task(task if start else f"{task} {self.point_unstarted}", passages),
+            *self._task(task, passages),
             *start,
         )
         return Call("point", messages, point.number, max_tokens=max_tokens, stream=form.stream, skeleton=skeleton)
@@ -186,8 +187,8 @@ class Prompts:
         prefix = self.prefix(question)
         if form.abilities.small and form.abilities.grammar:
             return prefix
-        task = self.say("skeleton", self.names(question, form))
-        return (*prefix, Message("user", f"{self.tools} {task}" if form.abilities.tools else task))
+        names, parts = self.names(question, form), ("tools", "skeleton") if form.abilities.tools else ("skeleton",)
+        return (*prefix, Message("user", " ".join(self.say(part, names) for part in parts)))
 
     def names(
         self,

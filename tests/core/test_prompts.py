@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import fields
 from itertools import product, takewhile
 
@@ -381,3 +382,23 @@ def test_neighbours_of_one_role_are_joined() -> None:
     messages = (Message("user", "a"), Message("user", "b"), Message("assistant", "c"), Message("user", "d"))
     assert [Message("user", "a\n\nb"), Message("assistant", "c"), Message("user", "d")] == merge_runs(messages)
     assert [] == merge_runs(())
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Prompts)])
+def test_every_template_is_said_through_one_door(name: str) -> None:
+    """An adapter that fills templates in its own way changes all of them, not some."""
+
+    class Loud(Prompts):
+        def say(self, name: str, names: Mapping[str, str]) -> str:
+            said.add(name)
+            return Prompts.say(self, name, names)
+
+    said, loud, question = set[str](), Loud(), Question("Why?", passages=("Figs.",))
+    for able in (Abilities(tools=True), Abilities(prefill=True)):
+        form = Form(max_points=3, detail="short", point_max_tokens=None, abilities=able, stream=True)
+        point = Point(1, "Eat well")
+        loud.skeleton_prefill(form)
+        loud.skeleton_call(question, form)
+        loud.point_call(question, form, Skeleton((point,)), point, ((2, "Beds."),))
+        loud.query_for(question, point)
+    assert name in said
