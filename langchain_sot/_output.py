@@ -141,9 +141,7 @@ def _id(run_id: UUID) -> str:
 
 
 def _about(answer: Answer) -> dict[str, Any]:
-    about = answer.as_dict()
-    del about["text"], about["question"], about["sections"]
-    return about | {
+    return answer.about() | {
         "usage": {stage: usage_metadata(usage) for stage, usage in answer.usage.items()},
         "points": [_about_section(section) for section in answer.sections],
         "sources": [_about_source(source) for source in answer.sources],
@@ -151,16 +149,7 @@ def _about(answer: Answer) -> dict[str, Any]:
 
 
 def _about_section(section: Section) -> dict[str, Any]:
-    usage = section.usage
-    return {
-        "number": section.point.number,
-        "title": section.point.title,
-        "span": list(section.span) if section.span else None,
-        "seconds": section.seconds,
-        "finish": section.finish,
-        "usage": usage_metadata(usage) if usage else None,
-        "sources": list(section.sources),
-    }
+    return section.about() | {"usage": usage_metadata(section.usage) if section.usage else None}
 
 
 def _about_source(source: Source) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validat
 
 from ._graph import graph_of
 from ._messages import question_of
-from ._models import AnyRetriever, Model, Way, given_to
+from ._models import AnyRetriever, Way, given_to
 from ._output import chunk, message
 from ._runnable import EventRunnable
 from ._structured import structured
@@ -134,19 +134,16 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         Raises:
             ConfigurationError: a model knows no tools.
         """
-
         if self.structured_skeleton:
             raise ConfigurationError("structured_skeleton=True leaves a model no call of a tool: leave it out")
 
-        def bound(model: Model) -> Model:
-            try:
-                return getattr(model, "bind_tools")(tools, **kwargs)  # type: ignore[no-any-return]  # noqa: B009 -- not every Runnable has it
-            except (AttributeError, NotImplementedError) as error:
-                raise ConfigurationError(
-                    f"{type(model).__name__} knows no tools: use a model with bind_tools"
-                ) from error
-
-        return self.model_copy(update={"llm": bound(self.llm)})
+        try:
+            llm = getattr(self.llm, "bind_tools")(tools, **kwargs)  # noqa: B009 -- not every Runnable has it
+        except (AttributeError, NotImplementedError) as error:
+            raise ConfigurationError(
+                f"{type(self.llm).__name__} knows no tools: use a model with bind_tools"
+            ) from error
+        return self.model_copy(update={"llm": llm})
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """Return the model's own Runnable for structured output, which is never an answer in points."""

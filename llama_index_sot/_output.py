@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextvars import copy_context
-from dataclasses import asdict
 from typing import Any
 
 from llama_index.core.base.response.schema import AsyncStreamingResponse, Response, StreamingResponse
 from llama_index.core.schema import NodeWithScore
 
-from skeleton_of_thought import Answer, PointError, Section
+from skeleton_of_thought import Answer, PointError
 from skeleton_of_thought.events import Event, Finished, Text
 
 from .instrumentation import report
@@ -118,26 +117,11 @@ def _heard(event: Event, sources: Sources) -> str:
 
 
 def _about(answer: Answer) -> About:
-    about = answer.as_dict()
-    del about["text"], about["question"], about["sections"]
-    nodes = {source.number: source.passage.key for source in answer.sources}
-    points = [_about_section(section) for section in answer.sections]
-    for point in points:
+    about, nodes = answer.about(), {source.number: source.passage.key for source in answer.sources}
+    for point in about["points"]:
         point["nodes"] = [nodes[number] for number in point["sources"]]
     told = [
         {"number": source.number, "node": source.passage.key, "points": list(source.points)}
         for source in answer.sources
     ]
-    return About(about | {"points": points, "sources": told})
-
-
-def _about_section(section: Section) -> dict[str, Any]:
-    return {
-        "number": section.point.number,
-        "title": section.point.title,
-        "span": list(section.span) if section.span else None,
-        "seconds": section.seconds,
-        "finish": section.finish,
-        "usage": asdict(section.usage) if section.usage else None,
-        "sources": list(section.sources),
-    }
+    return About(about | {"sources": told})

@@ -1,7 +1,7 @@
 """What goes into a run and what is left of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -108,6 +108,18 @@ class Section:
     span: tuple[int, int] | None = field(default=None, compare=False)
     """Where its text stands in that of the answer: from, and up to. ``None`` as long as it is not shown whole."""
 
+    def about(self) -> dict[str, Any]:
+        """Tell of it, without its text, in types that JSON knows."""
+        return {
+            "number": self.point.number,
+            "title": self.point.title,
+            "span": list(self.span) if self.span else None,
+            "seconds": self.seconds,
+            "finish": self.finish,
+            "usage": asdict(self.usage) if self.usage else None,
+            "sources": list(self.sources),
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
@@ -169,6 +181,12 @@ class Answer:
         """Return the answer in types that JSON knows."""
         about: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
         return about
+
+    def about(self) -> dict[str, Any]:
+        """Tell how the answer was made, in types that JSON knows: all but the texts."""
+        about = self.as_dict()
+        del about["text"], about["question"], about["sections"]
+        return about | {"points": [section.about() for section in self.sections]}
 
     def to_json(self) -> str:
         """Write the answer as one JSON object."""

@@ -35,8 +35,6 @@ FOUND = {TITLES[1]: [NIGHT, LIGHT], TITLES[2]: [CUP], TITLES[3]: [LIGHT, LAMP], 
 NUMBERED = [NIGHT, LIGHT, CUP, LAMP]
 SOURCES = {1: [1, 2], 2: [3], 3: [2, 4]}
 CITE = "Put the number of each passage that you use behind the sentence that uses it, like [1]."
-ALONE = {"Connection": "close"}
-"""Clients of LangChain are shared by address, and would keep connections that belong to loops that have ended."""
 WAYS = ["invoke", "stream", "ainvoke", "astream"]
 
 

@@ -16,8 +16,9 @@ from langchain_core.vectorstores import InMemoryVectorStore  # noqa: E402
 
 from langchain_sot import SoTChain, create_sot_retrieval_chain  # noqa: E402
 
+from ..script import ALONE  # noqa: E402
 from .embedding import DIRECT, DOCUMENTS, POINTS, QUESTION, REPLY, TOPICS, WordEmbeddings  # noqa: E402
-from .retrievers import ALONE, WAYS, given, prompts, told  # noqa: E402
+from .retrievers import WAYS, given, prompts, told  # noqa: E402
 
 MAP = "Which map should I take?"
 

@@ -11,7 +11,7 @@ import pytest
 from skeleton_of_thought import ConfigurationError, PointError
 from skeleton_of_thought.testing import LatencyModel, LatencyServer
 
-from ..script import DIRECT, POINTS, QUESTION, REPLY, SKELETON, TEXT
+from ..script import ALONE, DIRECT, POINTS, QUESTION, REPLY, SKELETON, TEXT
 
 ChatOpenAI = pytest.importorskip("langchain_openai").ChatOpenAI
 
@@ -22,7 +22,6 @@ from pydantic import Field  # noqa: E402
 from langchain_sot import SoTChain  # noqa: E402
 
 from .retrievers import (  # noqa: E402
-    ALONE,
     CAPITAL,
     CITE,
     CUP,

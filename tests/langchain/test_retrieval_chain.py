@@ -12,7 +12,7 @@ import pytest
 from skeleton_of_thought import InputError, PointError
 from skeleton_of_thought.testing import LatencyModel, LatencyServer, collect
 
-from ..script import DIRECT, POINTS, QUESTION, REPLY, TEXT
+from ..script import ALONE, DIRECT, POINTS, QUESTION, REPLY, TEXT
 
 ChatOpenAI = pytest.importorskip("langchain_openai").ChatOpenAI
 
@@ -24,7 +24,6 @@ from langchain_core.runnables.utils import AddableDict  # noqa: E402
 from langchain_sot import create_sot_retrieval_chain  # noqa: E402
 
 from .retrievers import (  # noqa: E402
-    ALONE,
     CAPITAL,
     KINDS,
     LIGHT,
