@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
-from .calls import LLM, TOOL_CALLS, Call, Finish, Said, Usage
+from .calls import LLM, TOOL_CALLS, Allowance, Call, Finish, Said, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ async def listen(
                     continue
                 case Finish(reason):
                     finish = finish if finish == TOOL_CALLS else reason  # some say "stop" after it
+                    continue
+                case Allowance():
                     continue
                 case Said(text, origin):
                     pass

@@ -109,7 +109,17 @@ class Said:
     origin: object
 
 
-Piece: TypeAlias = str | Said | Usage | Finish
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a provider still lets through, where it tells it with a reply. ``None`` is what it does not tell."""
+
+    requests: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    """Until what is used up is there again: the longer of the two, where it tells both."""
+
+
+Piece: TypeAlias = str | Said | Usage | Finish | Allowance
 
 
 @dataclass(frozen=True, slots=True)
