@@ -44,7 +44,14 @@ def _install(session: nox.Session, extras: str, *more: str) -> None:
 def core(session: nox.Session) -> None:
     """No extra at all."""
     _install(session, "")
-    _test(session, "tests/core", "tests/test_architecture.py")
+    _test(session, "tests/core", "--ignore=tests/core/test_rate_limit.py", "tests/test_architecture.py")
+
+
+@nox.session
+def limits(session: nox.Session) -> None:
+    """The core with limits of requests and tokens a minute."""
+    _install(session, "limits")
+    _test(session, "tests/core")
 
 
 @nox.session
@@ -87,6 +94,6 @@ def local(session: nox.Session) -> None:
 @nox.session
 def lowest(session: nox.Session) -> None:
     """The lowest versions that are allowed."""
-    extras = "langchain,agents,llama-index,openai,server"
+    extras = "langchain,agents,limits,llama-index,openai,server"
     _install(session, extras, LANGCHAIN, *SERVED, EMBEDDINGS, LLAMA_INDEX, "--resolution=lowest-direct")
     _test(session, "tests/core", "tests/langchain", "tests/llama_index/test_query_engine.py")

@@ -5,25 +5,30 @@ import re
 from ._reasoning import WithoutReasoning
 from .skeleton import Point
 
+_LONGEST_TITLE = 200  # longer ones, which no parser finds, may be said twice
 _MARKUP = 32  # signs that may surround a repeated number and title: "### **Point 10: " and ":**\n\n"
 
 
 class ExpansionText:
     """Clean the text of one point while it is being written.
 
+    Args:
+        begun: the text goes on from an earlier one, so no title stands before it.
+
     >>> text = ExpansionText(Point(2, "Sleep well"))
     >>> text.feed("2. **Sleep well**: ") + text.feed("Go to bed ") + text.feed("early. ") + text.flush()
     'Go to bed early.'
     """
 
-    def __init__(self, point: Point) -> None:
+    def __init__(self, point: Point, *, begun: bool = False) -> None:
         self._point = point
         letters = _letters(point.title)
         self._begins = (letters, f"{point.number}{letters}", f"point{point.number}{letters}")
-        self._wait = len(point.title) + _MARKUP
+        self._wait = min(len(point.title), _LONGEST_TITLE) + _MARKUP
         self._said = WithoutReasoning()
         self._held = ""
-        self._begun = False
+        self._blanks: list[str] = []
+        self._begun = begun
 
     def feed(self, text: str) -> str:
         """Take the next piece and return what can be shown."""
@@ -34,17 +39,18 @@ class ExpansionText:
         shown = self._take(self._said.flush())
         if not self._begun:
             self._begin()
-        return shown + self._show()
+        return shown + self._show(self._held)
 
     def _take(self, said: str) -> str:
-        taken = 0
+        if self._begun:
+            return self._show(said)
+        taken = 0 if self._held else len(said) - len(said.lstrip())
         while not self._begun and taken < len(said):  # sign by sign: no cutting of the text changes what is seen here
             self._held = (self._held + said[taken]).lstrip()
             taken += 1
             if not self._may_repeat_title():
                 self._begin()
-        self._held += said[taken:]
-        return self._show() if self._begun else ""
+        return self._show(self._held + said[taken:]) if self._begun else ""
 
     def _may_repeat_title(self) -> bool:
         letters = _letters(self._held)
@@ -59,9 +65,13 @@ class ExpansionText:
         self._held = self._held.lstrip()
         self._begun = bool(self._held)
 
-    def _show(self) -> str:
-        length = len(self._held.rstrip())
-        shown, self._held = self._held[:length], self._held[length:]
+    def _show(self, text: str) -> str:
+        self._held, length = "", len(text.rstrip())
+        self._blanks.append(text[length:])
+        if not length:
+            return ""
+        shown = "".join(self._blanks[:-1]) + text[:length]
+        del self._blanks[:-1]
         return shown
 
 

@@ -4,8 +4,6 @@ The first point that is not done is shown as it comes. What comes early for the 
 shown in one piece when their turn comes.
 """
 
-from collections.abc import Mapping
-
 BETWEEN_POINTS = "\n\n"
 
 
@@ -13,48 +11,63 @@ class Merger:
     """Put pieces of several points into reading order.
 
     Args:
-        headings: what stands before the text of each point, by number, in reading order.
+        patient: show a heading only together with what follows it, so that a point can be left out until then.
 
-    >>> page = Merger({1: "1. Eat: ", 2: "2. Sleep: "})
-    >>> page.open() + page.feed(2, "Early.") + page.feed(1, "Well.") + page.close(1) + page.close(2)
-    '1. Eat: Well.\\n\\n2. Sleep: Early.'
+    >>> page = Merger()
+    >>> page.add(1, "1. Eat: ") + page.add(2, "2. Sleep: ")
+    '1. Eat: '
+    >>> page.feed(2, "Early.") + page.feed(1, "Well.") + page.close(1) + page.close(2)
+    'Well.\\n\\n2. Sleep: Early.'
     """
 
-    def __init__(self, headings: Mapping[int, str]) -> None:
-        self._waiting = list(headings)
-        self._held = {number: [heading] for number, heading in headings.items()}
+    def __init__(self, *, patient: bool = False) -> None:
+        self._patient = patient
+        self._waiting: list[int] = []
+        self._held: dict[int, list[str]] = {}
         self._done: set[int] = set()
+        self._shown: set[int] = set()
 
     def add(self, number: int, heading: str) -> str:
         """Add a point, the last so far in reading order, and return what can be shown."""
-        first = not self._held
         self._held[number] = [heading]
         self._waiting.append(number)
-        if len(self._waiting) > 1:
-            return ""
-        return ("" if first else BETWEEN_POINTS) + self._release()
-
-    def open(self) -> str:
-        """Return what can be shown before anything is written: the first heading."""
-        return self._release()
+        return self._show() if len(self._waiting) == 1 else ""
 
     def feed(self, number: int, text: str) -> str:
         """Take a piece of a point's text and return what can be shown."""
         self._held[number].append(text)
-        return self._release() if number in self._waiting[:1] else ""
+        return self._show() if self._waiting[0] == number else ""
 
     def close(self, number: int) -> str:
         """Take note that a point is done and return what can be shown."""
         self._done.add(number)
+        return self._show() if self._waiting[0] == number else ""
+
+    def leave_out(self, number: int) -> str:
+        """Take a point away of which `is_shown` tells nothing, and return what can be shown."""
+        first = self._waiting[0] == number
+        self._waiting.remove(number)
+        return self._show() if first else ""
+
+    def is_shown(self, number: int) -> bool:
+        """Tell whether anything of a point was shown, its heading included."""
+        return number in self._shown
+
+    def _show(self) -> str:
         shown = ""
-        while self._waiting and self._waiting[0] in self._done:
+        while self._waiting:
+            shown += self._release(self._waiting[0])
+            if self._waiting[0] not in self._done:
+                break
             self._waiting.pop(0)
-            if self._waiting:
-                shown += BETWEEN_POINTS + self._release()
         return shown
 
-    def _release(self) -> str:
-        held = self._held[self._waiting[0]]
+    def _release(self, number: int) -> str:
+        held = self._held[number]
+        if self._patient and number not in self._shown | self._done and len(held) < 2:
+            return ""
+        before = BETWEEN_POINTS if self._shown and number not in self._shown else ""
+        self._shown.add(number)
         text = "".join(held)
         held.clear()
-        return text
+        return before + text

@@ -6,9 +6,10 @@ They come first. Once anything else was said, a tag is a part of the text.
 import re
 
 _TAG = r"(?:think|thinking|thought|thoughts|reasoning)"
-_OPEN = re.compile(rf"\s*<{_TAG}>", re.IGNORECASE)
+_OPEN = re.compile(rf"<{_TAG}>", re.IGNORECASE)
 _CLOSE = re.compile(rf"</{_TAG}>", re.IGNORECASE)
-_UNDECIDED = re.compile(r"\s*(?:<[a-z]{0,9})?", re.IGNORECASE)
+_BLANK = re.compile(r"\s*")
+_UNDECIDED = re.compile(r"(?:<[a-z]{0,9})?", re.IGNORECASE)
 _LONGEST_TAG = len("</reasoning>")
 
 
@@ -16,6 +17,7 @@ class WithoutReasoning:
     """Pass on a text without its thoughts. A tag that is cut in two is held back until it is whole."""
 
     def __init__(self) -> None:
+        self._blanks: list[str] = []
         self._held = ""
         self._thinking = False
         self._said = False
@@ -24,25 +26,31 @@ class WithoutReasoning:
         """Take the next piece and return what can be passed on."""
         if self._said:  # nearly always
             return text
-        self._held += text
-        while not self._said:
+        text, place = self._held + text, 0
+        while True:
             if self._thinking:
-                if not (closed := _CLOSE.search(self._held)):
-                    self._held = self._held[-_LONGEST_TAG:]
+                if not (closed := _CLOSE.search(text, place)):
+                    self._held = text[max(place, len(text) - _LONGEST_TAG) :]
                     return ""
-                self._held, self._thinking = self._held[closed.end() :], False
-            elif opened := _OPEN.match(self._held):
-                self._held, self._thinking = self._held[opened.end() :], True
-            elif _UNDECIDED.fullmatch(self._held):
+                place, self._thinking = closed.end(), False
+            blank = _BLANK.match(text, place)
+            assert blank
+            if opened := _OPEN.match(text, blank.end()):
+                place, self._thinking = opened.end(), True
+                self._blanks.clear()
+            elif _UNDECIDED.fullmatch(text, blank.end()):
+                self._blanks.append(blank[0])
+                self._held = text[blank.end() :]
                 return ""
             else:
-                self._said = True
-        said, self._held = self._held, ""
-        return said
+                self._said, self._held = True, text[place:]
+                return self.flush()
 
     def flush(self) -> str:
         """End the text and return what was held back. Thoughts without an end are thoughts."""
-        held, self._held = self._held, ""
+        held = "".join([*self._blanks, self._held])
+        self._blanks.clear()
+        self._held = ""
         return "" if self._thinking else held
 
 

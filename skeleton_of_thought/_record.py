@@ -1,13 +1,14 @@
 """What a run has done so far. An answer can be made of it at any time, also where the run fails."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 from ._merge import BETWEEN_POINTS
 from .answer import Answer, Question, Route, Section, Source, Timings, critical_path
 from .calls import Call, Stage, Usage
-from .skeleton import Skeleton
+from .skeleton import Point, Skeleton
 
 
 @dataclass(slots=True)
@@ -20,6 +21,8 @@ class Record:
     skeleton_first: float | None = None
     skeleton_seconds: float | None = None
     finish: str | None = None
+    complete: bool = True
+    """Whether a direct answer is: of one in points its points tell."""
     sources: tuple[Source, ...] = ()
     retrieval: dict[int, float] = field(default_factory=dict)
     begun: dict[int, float] = field(default_factory=dict)
@@ -29,6 +32,14 @@ class Record:
     done: dict[int, Section] = field(default_factory=dict)
     headings: dict[int, str] = field(default_factory=dict)
     """What stands before the text of each point, by number, in reading order."""
+    failed: dict[int, Section] = field(default_factory=dict)
+    """Points that were given up."""
+    endings: dict[int, str] = field(default_factory=dict)
+    """What stands behind the text of such a point."""
+    left_out: set[int] = field(default_factory=set)
+    """Those of them that are not shown at all."""
+    resumed: set[int] = field(default_factory=set)
+    """Points that an earlier run had written."""
     origins: list[object] = field(default_factory=list)
     _text: list[str] = field(default_factory=list)
     _usage: dict[Stage, Usage] = field(default_factory=dict)
@@ -46,32 +57,64 @@ class Record:
 
     def answer(self) -> Answer:
         """Make an answer of what is there."""
-        text = "".join(self._text)
+        text = self.text
+        sections = tuple(self._sections(len(text)))
         return Answer(
             question=self.question.text,
             route=self.route,
             text=text,
             skeleton=self.skeleton,
-            sections=tuple(self._sections(len(text))),
+            sections=sections,
             usage=dict(self._usage),
             finish=self.finish,
+            complete=self.complete and (self.skeleton is None or all(section.done for section in sections)),
             sources=self.sources,
             timings=self._timings(),
             origins=tuple(self.origins),
         )
 
+    @property
+    def text(self) -> str:
+        """What the reader sees."""
+        return "".join(self._text)
+
+    def keep(self, error: Exception) -> None:
+        """Let nothing be lost that was written until *error*."""
+        if Answer.before(error) is None:
+            with suppress(AttributeError):  # some exceptions take no attributes
+                error.answer = self.answer()  # type: ignore[attr-defined]  # read by `Answer.before`
+
+    def give_up(self, point: Point, failure: str, ending: str | None) -> str:
+        """Take note that a point will not be written, and return how its text ends.
+
+        Args:
+            ending: what stands in the place of what is missing; ``None`` where nothing of the point is shown.
+        """
+        written = "".join(self.pieces.get(point.number, ()))
+        self.failed[point.number] = Section(point, written, failure=failure)
+        if ending is None:
+            self.left_out.add(point.number)
+            return ""
+        self.endings[point.number] = f" {ending}" if written else ending
+        return self.endings[point.number]
+
     def _sections(self, shown: int) -> Iterator[Section]:
         start = 0
         for point in self.skeleton.points if self.skeleton else ():
-            section = self.done.get(point.number) or Section(point, "".join(self.pieces.get(point.number, ())))
-            start += len(self.headings.get(point.number, ""))
+            number = point.number
+            ended = self.done.get(number) or self.failed.get(number)
+            section = ended or Section(point, "".join(self.pieces.get(number, ())))
+            if number in self.left_out:
+                yield section
+                continue
+            start += len(self.headings.get(number, ""))
             end = start + len(section.text)
-            whole = point.number in self.done and end <= shown
-            yield replace(section, span=(start, end) if whole else None)
-            start = end + len(BETWEEN_POINTS)
+            yield replace(section, span=(start, end) if ended and end <= shown else None)
+            start = end + len(self.endings.get(number, "")) + len(BETWEEN_POINTS)
 
     def _timings(self) -> Timings:
-        points = {number: section.seconds or 0.0 for number, section in sorted(self.done.items())}
+        new = {number: section for number, section in self.done.items() if number not in self.resumed}
+        points = {number: section.seconds or 0.0 for number, section in sorted(new.items())}
         retrieval = dict(sorted(self.retrieval.items()))
         path = (
             critical_path(self.skeleton, self.skeleton_seconds or 0.0, points, retrieval, self.begun)

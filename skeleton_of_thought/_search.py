@@ -5,7 +5,7 @@ from time import perf_counter
 
 from ._record import Record
 from ._relay import Emit
-from .answer import Question
+from .answer import Question, Source
 from .events import Event, SourcesFound
 from .prompts import Numbered, Prompts
 from .retrieval import Numbering, Retriever, passages_only
@@ -30,6 +30,11 @@ class Search:
         self._numbered: dict[int, asyncio.Future[None]] = {}
         record.sources = self._numbering.sources
 
+    def know(self, sources: tuple[Source, ...]) -> None:
+        """Keep the numbers of an earlier run's sources."""
+        self._numbering.know(sources)
+        self._record.sources = self._numbering.sources
+
     def expect(self, point: Point | None) -> None:
         """Take note of a point that will retrieve; points are expected in reading order."""
         if self._retriever:
@@ -38,7 +43,7 @@ class Search:
             self._numbered[number] = asyncio.get_running_loop().create_future()
 
     async def find(self, point: Point | None) -> None:
-        """Retrieve for a point that was expected."""
+        """Retrieve for a point that was expected. A failure is raised by `passages`."""
         if self._retriever is None:
             return
         number, started = _number(point), perf_counter()
@@ -46,13 +51,17 @@ class Search:
             query = self._prompts.query_for(self._question, point)
             passages = passages_only(await self._retriever(query, point))
             self._record.retrieval[number] = perf_counter() - started
-            for known in self._numbering.feed(number, passages):
-                if not self._numbered[known].done():
-                    self._numbered[known].set_result(None)
+        except Exception as error:  # noqa: BLE001 -- raised where the passages are waited for
+            self._numbered[number].set_exception(error)
+            self._numbered[number].exception()  # retrieved: who waits may have been cancelled
+            passages = ()
         except BaseException:  # so that nobody waits for what does not come any more
             for future in self._numbered.values():
                 future.cancel()
             raise
+        for known in self._numbering.feed(number, passages):
+            if not self._numbered[known].done():
+                self._numbered[known].set_result(None)
         earlier, self._record.sources = len(self._record.sources), self._numbering.sources
         if new := self._record.sources[earlier:]:
             self._emit(SourcesFound(new))

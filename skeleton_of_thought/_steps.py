@@ -1,35 +1,30 @@
 """The order of the steps: route, skeleton, points, answer. And nothing but the order."""
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from ._expansion import ExpansionText
-from ._limits import Limit
-from ._listen import Heard, listen
-from ._merge import Merger
+from ._attempts import Calls
+from ._listen import Heard
+from ._points import Points
 from ._record import Record
 from ._relay import Emit
-from ._schedule import Give, write_given
-from ._search import Search
-from .answer import Question, Route, Section, heading_of
+from ._replies import DirectReply, SkeletonReply
+from ._schedule import Give
+from .answer import GAP, Answer, Question, Route, Section
 from .calls import LLM, TOOL_CALLS, Call, abilities_of
-from .errors import ConfigurationError, EmptyTextError, PointError
+from .errors import ConfigurationError, DeadlineError, PointError
 from .events import (
+    CallRetried,
     Event,
     Finished,
-    PointDone,
-    PointFailed,
     PointFound,
-    PointStarted,
-    PointText,
     Routed,
     SkeletonReady,
     SkeletonText,
-    Text,
 )
 from .prompts import Form
 from .routers import named
@@ -38,53 +33,110 @@ from .skeleton import Point, Skeleton, SkeletonParser
 if TYPE_CHECKING:
     from .engine import SkeletonOfThought
 
-_BEYOND = 200
-"""Signs that a model may write after its list is over before it is cut off. Most end by themselves, and tell usage."""
-
 
 class Run:
     """One run: which steps, in which order."""
 
     def __init__(
-        self, sot: "SkeletonOfThought", limit: Limit, question: Question, emit: Emit[Event], *, stream: bool
+        self,
+        sot: "SkeletonOfThought",
+        question: Question,
+        emit: Emit[Event],
+        *,
+        stream: bool,
+        resume: Answer | None = None,
     ) -> None:
         self._sot = sot
-        self._limit = limit
         self._question = question
         self._emit = emit
         self._stream = stream
+        self._resume = resume
         self._record = Record(question)
-        self._search = Search(sot.retriever, sot.prompts, question, self._record, emit)
-        self._page = Merger({})
-        self._seen: dict[int, Skeleton] = {}
+        self._calls = Calls(
+            settings=sot, limit=sot.limit, run=self, spend=self._record.spend, retried=self._tell_retried
+        )
+        self._points = Points(sot, question, self._record, emit, self._calls, self._form)
         self._planning = perf_counter()
 
     async def answer(self) -> None:
-        """Answer the question."""
+        """Answer the question. What is written at the deadline is the answer."""
+        await self._in_time(self._answer() if self._resume is None else self._go_on(self._resume), self._cut)
+        self._emit(Finished(self._record.answer()))
+
+    async def skeleton(self) -> None:
+        """Write the skeleton and no more."""
+
+        async def work() -> None:
+            self._emit(SkeletonReady((await self._plan(None)).skeleton))
+
+        await self._in_time(work(), self._fail_late)
+
+    async def point(self, skeleton: Skeleton, point: Point) -> None:
+        """Write one point and no more. Nothing stands in its place if it fails."""
+        self._record.skeleton, self._points.policy = skeleton, "raise"
+        self._points.add(point, skeleton, alone=True)
+        self._points.search.expect(point)
+
+        async def plan(give: Give) -> None:
+            give(replace(point, after=()))
+
+        await self._in_time(self._points.write(plan), self._fail_late)
+
+    async def _in_time(self, work: Coroutine[None, None, None], late: Callable[[], Awaitable[None]]) -> None:
+        """Do *work*, or what there is to do when it is late. Nothing is lost that was written before an error."""
+        scope = asyncio.timeout(self._sot.deadline)
+        try:
+            try:
+                async with scope:
+                    await work
+            except TimeoutError:
+                if not scope.expired():
+                    raise
+                await late()
+        except Exception as error:
+            self._record.keep(error)
+            raise
+
+    async def _fail_late(self) -> None:
+        raise DeadlineError(self._sot.deadline)
+
+    async def _answer(self) -> None:
         route = await self._decide()
         self._routed(route)
         if route.kind == "direct":
             await self._write_directly()
         else:
             await self._answer_with_skeleton()
-        self._emit(Finished(self._record.answer()))
 
-    async def skeleton(self) -> None:
-        """Write the skeleton and no more."""
-        plan = await self._plan(None)
-        self._emit(SkeletonReady(plan.skeleton))
-
-    async def point(self, skeleton: Skeleton, point: Point) -> None:
-        """Write one point and no more."""
-        self._record.skeleton, self._seen = skeleton, {point.number: skeleton}
-        self._page.add(point.number, "")
-        self._search.expect(point)
-        alone = replace(point, after=())
+    async def _go_on(self, answer: Answer) -> None:
+        """Show what an earlier run has written, and write what is missing."""
+        if answer.skeleton is None and not answer.text:
+            await self._answer()
+            return
+        self._routed(answer.route)
+        if answer.skeleton is None:
+            said = answer.text if answer.complete else answer.text.removesuffix(f" {GAP}")
+            self._points.page.say(said)
+            self._record.finish, self._record.complete = answer.finish, answer.complete
+            if not answer.complete:
+                await self._write_directly(said)
+            return
+        skeleton, sections = answer.skeleton, {section.point.number: section for section in answer.sections}
+        self._record.skeleton = skeleton
+        self._emit(SkeletonReady(skeleton))
+        self._points.search.know(answer.sources)
 
         async def plan(give: Give) -> None:
-            give(alone)
+            missing = []
+            for point in skeleton.points:
+                self._points.add(point, skeleton)
+                self._points.page.recall(sections.get(point.number, Section(point, "")))
+                if point.number not in self._record.done:
+                    self._points.search.expect(point)
+                    missing.append(point)
+            give(*(replace(point, after=tuple(set(point.after) - set(self._record.done))) for point in missing))
 
-        await self._writing(plan)
+        await self._points.write(plan)
 
     async def _decide(self) -> Route:
         if self._question.has_form:
@@ -106,14 +158,14 @@ class Run:
         async def plan(give: Give) -> None:
             plan = await self._plan(give if self._sot.pipelined else None)
             points = plan.skeleton.points
-            if self._seen or (plan.heard.finish != TOOL_CALLS and len(points) >= self._sot.min_points):
+            if self._points.begun or (plan.heard.finish != TOOL_CALLS and len(points) >= self._sot.min_points):
                 self._record.skeleton = plan.skeleton
                 self._emit(SkeletonReady(plan.skeleton))
-                self._begin(plan.skeleton, give)
+                self._points.begin(plan.skeleton, give)
             else:
                 plans.append(plan)
 
-        await self._writing(plan)
+        await self._points.write(plan)
         for none in plans:
             await self._answer_without(none)
 
@@ -123,40 +175,39 @@ class Run:
             self._routed(Route("direct", "skeleton", "the model calls tools"))
             self._record.finish = TOOL_CALLS
             for text, origin in plan.said:
-                self._say(text, origin)
+                self._points.page.say(text, origin)
         else:
             found = len(plan.skeleton.points)
             self._routed(Route("direct", "skeleton", f"{found} of at least {self._sot.min_points} points found"))
             await self._write_directly()
 
-    async def _write_directly(self) -> None:
-        self._search.expect(None)
-        await self._search.find(None)
-        form, passages = self._form(self._sot.llm), await self._search.passages(None)
+    async def _write_directly(self, said: str = "") -> None:
+        self._record.complete = False
+        self._points.search.expect(None)
+        await self._points.search.find(None)
+        form, passages = self._form(self._sot.llm), await self._points.search.passages(None)
         call = self._sot.prompts.direct_call(self._question, form, passages)
-        self._record.finish = (await self._listen(self._sot.llm, call, self._say)).finish
+        heard = await self._calls.hear(self._sot.llm, call, DirectReply(self._points.page.say, said))
+        self._record.finish, self._record.complete = heard.finish, True
 
     async def _plan(self, give: Give | None) -> "_Plan":
         """Write the skeleton; begin points while it is being written, where *give* takes them."""
         form, prompts = self._form(self._sot.llm), self._sot.prompts
-        parser, said = SkeletonParser(self._sot.max_points), []
-        beyond = 0
 
-        def hear(text: str, origin: object) -> bool:
-            nonlocal beyond
-            said.append((text, origin))
-            if text:
-                self._emit(SkeletonText(text))
-            self._found(parser, parser.feed(text), give)
-            beyond += len(text) if parser.done else 0
-            return beyond > _BEYOND
+        def parser() -> SkeletonParser:
+            new = SkeletonParser(self._sot.max_points)
+            new.feed(prompts.skeleton_prefill(form))
+            return new
 
-        parser.feed(prompts.skeleton_prefill(form))
+        def find(parser: SkeletonParser, points: list[Point]) -> None:
+            self._found(parser, points, give)
+
+        reply = SkeletonReply(parser, lambda text: self._emit(SkeletonText(text)), find)
         call = prompts.skeleton_call(self._question, replace(form, stream=form.stream or give is not None))
-        heard = await self._listen(self._sot.llm, call, hear, self._time_planning)
-        self._found(parser, parser.flush(cut=heard.finish == "length"), None)
-        self._record.skeleton_first, self._record.skeleton_seconds = heard.first, heard.seconds
-        return _Plan(Skeleton(tuple(parser.points)), heard, said)
+        heard = await self._calls.hear(self._sot.llm, call, reply, self._time_planning)
+        self._record.skeleton_first = heard.first if call.stream else None
+        self._record.skeleton_seconds = heard.seconds
+        return _Plan(Skeleton(tuple(reply.parser.points)), heard, reply.heard)
 
     def _time_planning(self) -> None:
         self._planning = perf_counter()
@@ -170,75 +221,25 @@ class Run:
             self._record.skeleton = so_far
             for point in so_far.points:
                 self._record.begun.setdefault(point.number, perf_counter() - self._planning)
-            self._begin(so_far, give)
+            self._points.begin(so_far, give)
 
-    def _begin(self, skeleton: Skeleton, give: Give) -> None:
-        """Let all points be written, each once and with what is known of the skeleton now."""
-        new = [point for point in skeleton.points if point.number not in self._seen]
-        for point in new:
-            self._seen[point.number] = skeleton
-            self._record.headings[point.number] = heading_of(point, self._sot.heading)
-            self._say(self._page.add(point.number, self._record.headings[point.number]))
-            self._search.expect(point)
-        give(*new)
+    async def _cut(self) -> None:
+        """End the answer where the deadline has found it."""
+        record = self._record
+        if record.skeleton is None or not self._points.begun:
+            record.finish, record.complete = "deadline", False
+            self._points.page.say(f" {GAP}" if record.text else "")
+        else:
+            for point in record.skeleton.points:
+                if point.number not in record.done.keys() | record.failed.keys():
+                    error = PointError(point.number, point.title)
+                    error.__cause__ = DeadlineError(self._sot.deadline)
+                    await self._points.give_up(point, error)
+        if not record.text:
+            await self._fail_late()
 
-    async def _writing(self, plan: Callable[[Give], Awaitable[None]]) -> None:
-        try:
-            await write_given(plan, self._write_point, self._prepare if self._sot.retriever else None)
-        except PointError as error:  # the first, where several failed at once
-            assert isinstance(error.__cause__, Exception)  # as `_point_error` raises it
-            self._emit(PointFailed(self._seen[error.number].point(error.number), error.__cause__))
-            error.answer = self._record.answer()
-            raise
-
-    async def _prepare(self, point: Point) -> None:
-        with _point_error(point):
-            await self._search.find(point)
-
-    async def _write_point(self, point: Point) -> None:
-        llm, number, skeleton = self._sot.point_llm or self._sot.llm, point.number, self._seen[point.number]
-        cleaned, pieces = ExpansionText(point), self._record.pieces.setdefault(number, [])
-
-        def show(text: str) -> None:
-            if text:
-                pieces.append(text)
-                self._emit(PointText(number, text))
-                self._say(self._page.feed(number, text))
-
-        with _point_error(point):
-            passages = await self._search.passages(point)
-            call = self._sot.prompts.point_call(self._question, self._form(llm), skeleton, point, passages)
-            heard = await self._listen(
-                llm, call, lambda text, _: show(cleaned.feed(text)), lambda: self._emit(PointStarted(point))
-            )
-            show(cleaned.flush())
-            if not pieces:
-                raise EmptyTextError(heard.finish)
-        found = self._search.numbers_of(point)
-        section = Section(point, "".join(pieces), heard.seconds, heard.finish, heard.usage, found)
-        self._record.done[number] = section
-        self._emit(PointDone(section))
-        self._say(self._page.close(number))
-
-    async def _listen(
-        self,
-        llm: LLM,
-        call: Call,
-        hear: Callable[[str, object], bool | None],
-        begin: Callable[[], None] | None = None,
-    ) -> Heard:
-        async with self._limit:
-            if begin:
-                begin()
-            return await listen(llm, call, hear, self._record.spend)
-
-    def _say(self, text: str, origin: object = None) -> None:
-        if origin is not None:
-            self._record.origins.append(origin)
-        if text:
-            self._record.say(text)
-        if text or origin is not None:
-            self._emit(Text(text, origin))
+    def _tell_retried(self, call: Call, error: Exception, seconds: float) -> None:
+        self._emit(CallRetried(call.stage, call.point, error, seconds))
 
     def _form(self, llm: LLM) -> Form:
         return Form(
@@ -257,11 +258,3 @@ class _Plan:
     skeleton: Skeleton
     heard: Heard
     said: list[tuple[str, object]]
-
-
-@contextmanager
-def _point_error(point: Point) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        raise PointError(point.number, point.title) from error

@@ -13,6 +13,9 @@ from .skeleton import Point, Skeleton
 
 Heading: TypeAlias = Literal["numbered", "bold", "markdown", "none"]
 
+GAP = "[…]"
+"""Stands where text is missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -107,6 +110,13 @@ class Section:
     """Numbers of the sources that were retrieved for it."""
     span: tuple[int, int] | None = field(default=None, compare=False)
     """Where its text stands in that of the answer: from, and up to. ``None`` as long as it is not shown whole."""
+    failure: str | None = None
+    """The class of the error for which the point is not complete."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the point is complete."""
+        return self.seconds is not None
 
     def about(self) -> dict[str, Any]:
         """Tell of it, without its text, in types that JSON knows."""
@@ -116,6 +126,7 @@ class Section:
             "span": list(self.span) if self.span else None,
             "seconds": self.seconds,
             "finish": self.finish,
+            "failure": self.failure,
             "usage": asdict(self.usage) if self.usage else None,
             "sources": list(self.sources),
         }
@@ -151,7 +162,9 @@ class Answer:
     usage: Mapping[Stage, Usage] = field(default_factory=dict)
     """Tokens by stage, as far as the models told: a stage of which none did is not there."""
     finish: str | None = None
-    """Why a direct answer ended, where the model told. For points see ``sections``."""
+    """Why a direct answer ended, where the model told; ``"deadline"`` where it was cut. For points see ``sections``."""
+    complete: bool = True
+    """Whether nothing is missing. Otherwise give the answer back as ``resume``, and only that is written."""
     sources: tuple[Source, ...] = ()
     """All passages that were given to the model, each once, in the order of their numbers."""
     timings: Timings
@@ -176,6 +189,17 @@ class Answer:
             return None
         per_token = (whole - first) / (skeleton.output_tokens - 1)
         return (first + per_token * points.output_tokens) / self.timings.total
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The numbers of the points that are not complete."""
+        return tuple(section.point.number for section in self.sections if not section.done)
+
+    @staticmethod
+    def before(error: BaseException) -> "Answer | None":
+        """Return what was written until a run failed with *error*; ``None`` where *error* is from no run."""
+        found = getattr(error, "answer", None)
+        return found if isinstance(found, Answer) else None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer in types that JSON knows."""

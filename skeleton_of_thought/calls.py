@@ -7,7 +7,7 @@ came in, and at the end, where the model tells, what the call cost and why it en
 A door may carry ``abilities``. Without them it is taken for a plain chat model, which is always safe.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -47,6 +47,8 @@ class Call:
     """``False`` when nobody reads along: the door may then ask for the whole text at once."""
     skeleton: Skeleton | None = None
     """What the point belongs to, for the stage ``point``."""
+    said: str = ""
+    """What was said of the reply before it broke off. The messages ask the model to go on from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,10 @@ class Door:
 
     ask: Callable[[Call], AsyncIterator[Piece]]
     abilities: Abilities = Abilities()
+    key: Hashable = None
+    """Doors of one key lead to one model, which its refusals pause for all."""
+    tries: int = 1
+    """How many requests the model's own client makes of one call that fails before its first token."""
 
     def __call__(self, call: Call, /) -> AsyncIterator[Piece]:
         """Answer *call*."""
@@ -163,6 +169,12 @@ class Door:
 def abilities_of(llm: LLM) -> Abilities:
     """Tell what *llm* can do; a door that does not say is a plain chat model."""
     return getattr(llm, "abilities", Abilities())
+
+
+def key_of(llm: LLM) -> Hashable:
+    """Tell which model *llm* leads to; a door that does not say leads to one of its own."""
+    key: Hashable = getattr(llm, "key", None)
+    return id(llm) if key is None else key
 
 
 def options_of(call: Call, *, max_tokens: str | None = "max_tokens") -> dict[str, Any]:

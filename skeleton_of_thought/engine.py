@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from . import _threads
 from ._limits import Limit
@@ -10,7 +10,7 @@ from ._relay import Emit, relay
 from ._steps import Run
 from .answer import Answer, Question
 from .calls import LLM
-from .errors import ConfigurationError
+from .errors import ConfigurationError, InputError
 from .events import PIECES, Event, Finished, join_texts
 from .settings import Settings
 from .skeleton import Skeleton
@@ -41,7 +41,6 @@ class SkeletonOfThought(Settings):
 
     llm: LLM
     point_llm: LLM | None = None
-    _limit: Limit = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,11 +48,17 @@ class SkeletonOfThought(Settings):
             value = getattr(self, name)
             if not callable(value) and not (name == "point_llm" and value is None):
                 raise ConfigurationError(f"{name}={value!r} cannot be called: use a model, such as OpenAIModel(...)")
-        limit = self.max_concurrency if isinstance(self.max_concurrency, Limit) else Limit(self.max_concurrency)
-        object.__setattr__(self, "_limit", limit)
+        if isinstance(self.max_concurrency, int):  # one bound for the object and its copies
+            object.__setattr__(self, "max_concurrency", Limit(self.max_concurrency))
+
+    @property
+    def limit(self) -> Limit:
+        """What bounds the calls of all runs."""
+        assert isinstance(self.max_concurrency, Limit)
+        return self.max_concurrency
 
     def astream(
-        self, question: str | Question, *, whole: bool = False, terse: bool = False
+        self, question: str | Question, *, whole: bool = False, terse: bool = False, resume: Answer | None = None
     ) -> AsyncGenerator[Event, None]:
         """Answer *question* and yield what happens, text in reading order included.
 
@@ -63,12 +68,15 @@ class SkeletonOfThought(Settings):
         Args:
             whole: ask the models for whole texts at once, as `aask` does. Streaming costs time on this machine.
             terse: leave out the pieces that come again (``events.PIECES``), and join text that waits to be read.
+            resume: an answer to the same question that is not complete. What it has is shown, and only what is
+                missing is written.
 
         Raises:
-            InputError: the question is empty; raised at once, before any model is called.
+            InputError: the question is empty, or is not that of *resume*; raised at once, before any model is called.
             PointError: a point could not be written.
+            DeadlineError: nothing was written until the deadline.
         """
-        return self._run(question, whole, Run.answer, terse)
+        return self._run(question, whole, Run.answer, terse, resume)
 
     def astream_skeleton(self, question: str | Question, *, whole: bool = False) -> AsyncGenerator[Event, None]:
         """Write only the skeleton, wherever the router would send the question; end with `SkeletonReady`.
@@ -88,19 +96,19 @@ class SkeletonOfThought(Settings):
         point = skeleton.point(number)
         return self._run(question, whole, lambda run: run.point(skeleton, point))
 
-    async def aask(self, question: str | Question) -> Answer:
-        """Answer *question*. Raises what `astream` raises."""
-        async with aclosing(self.astream(question, whole=True, terse=True)) as events:
+    async def aask(self, question: str | Question, *, resume: Answer | None = None) -> Answer:
+        """Answer *question*. Takes and raises what `astream` does."""
+        async with aclosing(self.astream(question, whole=True, terse=True, resume=resume)) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     return event.answer
         raise AssertionError("a run ends with Finished or with an exception")
 
     def stream(
-        self, question: str | Question, *, whole: bool = False, terse: bool = False
+        self, question: str | Question, *, whole: bool = False, terse: bool = False, resume: Answer | None = None
     ) -> Generator[Event, None, None]:
         """Do as `astream` does, for callers that are not asynchronous."""
-        return _threads.iterate(self.astream(question, whole=whole, terse=terse))
+        return _threads.iterate(self.astream(question, whole=whole, terse=terse, resume=resume))
 
     def stream_skeleton(self, question: str | Question, *, whole: bool = False) -> Generator[Event, None, None]:
         """Do as `astream_skeleton` does, for callers that are not asynchronous."""
@@ -112,9 +120,9 @@ class SkeletonOfThought(Settings):
         """Do as `astream_point` does, for callers that are not asynchronous."""
         return _threads.iterate(self.astream_point(question, skeleton, number, whole=whole))
 
-    def ask(self, question: str | Question) -> Answer:
+    def ask(self, question: str | Question, *, resume: Answer | None = None) -> Answer:
         """Do as `aask` does, for callers that are not asynchronous."""
-        return _threads.run(self.aask(question))
+        return _threads.run(self.aask(question, resume=resume))
 
     def _run(
         self,
@@ -122,14 +130,19 @@ class SkeletonOfThought(Settings):
         whole: bool,
         steps: Callable[[Run], Awaitable[None]],
         terse: bool = False,
+        resume: Answer | None = None,
     ) -> AsyncGenerator[Event, None]:
         asked = question if isinstance(question, Question) else Question(question)
+        if resume and resume.question != asked.text:
+            raise InputError("the answer to resume is to another question: ask the same")
+        timed = self.timeout is not None or self.deadline is not None  # a text that comes whole cannot be cut
 
         def begin(emit: Emit[Event]) -> Awaitable[None]:
             def emit_whole(event: Event) -> None:
                 if not isinstance(event, PIECES):
                     emit(event)
 
-            return steps(Run(self, self._limit, asked, emit_whole if terse else emit, stream=not whole))
+            emitted = emit_whole if terse else emit
+            return steps(Run(self, asked, emitted, stream=timed or not whole, resume=resume))
 
         return relay(begin, join_texts if terse else None)

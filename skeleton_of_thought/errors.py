@@ -8,10 +8,14 @@
     ├── ModelError                        a model that cannot be used
     │   ├── ModelMissingError             its files are not here
     │   └── ModelFileError                its files are not what they should be
-    ├── PointError                        a point that could not be written
-    └── EmptyTextError                    a call that gave no text where there has to be one
+    ├── EmptyTextError                    a call that gave no text where there has to be one
+    ├── ModelTimeoutError (TimeoutError)  a model that was silent for too long
+    ├── StreamCutError (ConnectionError)  a reply that ended before it was complete
+    ├── DeadlineError (TimeoutError)      an answer of which nothing was written in time
+    └── PointError                        a point that could not be written
 
-A model's own exception is never replaced: it is raised as it is, or is the ``__cause__`` of a `PointError`.
+A model's own exception is never replaced: it is raised as it is, or is the ``__cause__`` of a `PointError`. What was
+written until any of them was raised is in `Answer.before(error)`.
 """
 
 from typing import TYPE_CHECKING
@@ -71,6 +75,35 @@ class EmptyTextError(SoTError):
     def __str__(self) -> str:
         cure = ": raise point_max_tokens, which thoughts count against too" if self.finish == "length" else ""
         return f"the model wrote nothing (finish reason {self.finish!r}){cure}"
+
+
+class ModelTimeoutError(SoTError, TimeoutError):
+    """A model was silent for longer than ``timeout``."""
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"the model said nothing for {self.seconds} s: raise timeout, or lower max_concurrency"
+
+
+class StreamCutError(SoTError, ConnectionError):
+    """A reply ended without a sign that it was complete: something on the way cut it."""
+
+    def __str__(self) -> str:
+        return "the stream ended before the reply was complete"
+
+
+class DeadlineError(SoTError, TimeoutError):
+    """Nothing was written until the ``deadline``; or, as the cause of a `PointError`, not this point."""
+
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"not written within {self.seconds} s: raise deadline"
 
 
 class PointError(SoTError):

@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from .answer import Answer, Route, Section, Source
+from .calls import Stage
 from .skeleton import Point, Skeleton
 
 
@@ -52,6 +53,17 @@ class PointStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class CallRetried:
+    """A request failed, and is made again after some seconds."""
+
+    stage: Stage
+    number: int | None
+    """That of the point, for the stage ``point``."""
+    error: Exception
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class PointText:
     """A piece of a point's text, at once, in whatever order the points are written."""
 
@@ -68,7 +80,7 @@ class PointDone:
 
 @dataclass(frozen=True, slots=True)
 class PointFailed:
-    """A point could not be written: the first, where several fail at once."""
+    """A point could not be written. Where the run ends with it, it is the first of those that fail at once."""
 
     point: Point
     error: Exception
@@ -98,6 +110,7 @@ Event: TypeAlias = (
     | SkeletonReady
     | SourcesFound
     | PointStarted
+    | CallRetried
     | PointText
     | PointDone
     | PointFailed

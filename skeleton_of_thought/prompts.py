@@ -15,7 +15,7 @@ The wording is ours. The measures are the paper's: 3 to 10 points of 3 to 5 word
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal, TypeAlias
 
 from ._grammars import list_grammar, sentences_grammar
@@ -46,6 +46,9 @@ SMALL_POINT_MAX_TOKENS: Final[dict[Detail, int]] = {"short": 96, "medium": 192, 
 
 Numbered: TypeAlias = tuple[tuple[int, str], ...]
 """Passages, each with the number that it is cited by."""
+
+_END = 40
+"""How many signs of a reply that broke off are quoted, so that the model finds its place again."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 REQUIRED: Final[dict[str, tuple[str, ...]]] = {
@@ -118,6 +121,12 @@ class Prompts:
     point_start: str = "{number}. {title}:"
     """Names: ``number``, ``title``. How a point begins, for models that can be given their beginning."""
 
+    continuation: str = (
+        "Your message broke off. Write the rest of it: begin with its last words, {end}, and go on from there. "
+        "Repeat nothing else, and do not speak of this."
+    )
+    """Names: ``end``. Follows a reply that broke off, for models that cannot simply go on."""
+
     def __post_init__(self) -> None:
         for field in fields(Prompts):
             template = getattr(self, field.name)
@@ -182,6 +191,19 @@ class Prompts:
             *start,
         )
         return Call("point", messages, point.number, max_tokens=max_tokens, stream=form.stream, skeleton=skeleton)
+
+    def continued(self, call: Call, said: str, abilities: Abilities) -> Call:
+        """Ask for the rest of a reply that broke off."""
+        *before, last = call.messages
+        if abilities.prefill:
+            start = (*before, Message("assistant", last.text + said)) if last.role == "assistant" else None
+            messages = start or (*call.messages, Message("assistant", said))
+        else:
+            end = said.strip()
+            end = end if len(end) <= _END else end[-_END:].split(" ", 1)[-1]  # at the beginning of a word
+            task = self.say("continuation", {"end": f'"{end}"'})
+            messages = (*call.messages, Message("assistant", said), Message("user", task))
+        return replace(call, messages=messages, grammar=None, said=said)  # a grammar would begin anew
 
     def _skeleton_messages(self, question: Question, form: Form) -> tuple[Message, ...]:
         prefix = self.prefix(question)

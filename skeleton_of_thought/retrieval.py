@@ -61,6 +61,11 @@ class Numbering:
             self._take(passage, ())
         self._given = set(self._sources)
 
+    def know(self, sources: Iterable[Source]) -> None:
+        """Keep the numbers of an earlier run's sources."""
+        for source in sources:
+            self._sources.setdefault(source.passage.same, source)
+
     def expect(self, number: int) -> None:
         """Add a point, the last so far in reading order."""
         self._waiting.append(number)

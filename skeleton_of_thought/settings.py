@@ -1,17 +1,23 @@
 """The settings of a run: one name, one meaning and one default each, wherever they are used."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeAlias, get_args
 
+from ._hedge import Hedge
 from ._limits import Limit
+from ._listen import Timeout
+from ._retry import Retry
 from .answer import Heading
-from .errors import ConfigurationError
+from .errors import ConfigurationError, PointError
 from .prompts import Detail, Prompts
+from .rate_limit import RateLimit
 from .retrieval import Retriever
 from .routers import Router
 
 RouterChoice: TypeAlias = Literal["auto", "always", "never"]
+PointErrorChoice: TypeAlias = Literal["raise", "mark", "leave_out"]
+OnPointError: TypeAlias = PointErrorChoice | Callable[[PointError], str | Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,19 @@ class Settings:
     """How a point's title shows in the text."""
     max_concurrency: int | Limit = 16
     """Model calls in flight, over all runs of the object. A `Limit` bounds several objects together."""
+    rate_limit: RateLimit | None = None
+    """Requests and tokens a minute; one object may be given to several chains."""
+    retry: Retry = Retry()
+    """What may go well the next time is tried again."""
+    timeout: float | Timeout | None = None
+    """Seconds that a model may be silent, before its first token and between two. Calls are streamed then."""
+    deadline: float | None = None
+    """Seconds for the whole answer. What is written by then is the answer, and what is missing is marked."""
+    on_point_error: OnPointError = "raise"
+    """What to do with a point that cannot be written: raise `PointError`, mark the gap, leave the point out, or put the
+    text there that a function returns for the error; an empty one leaves it out. What was shown of a point stays."""
+    hedge: Hedge | None = None
+    """Ask a second time for a point whose first token is late."""
 
     @classmethod
     def of(cls, named: Mapping[str, Any]) -> Self:
@@ -56,6 +75,11 @@ class Settings:
         return cls(**named)
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_choices()
+        self._check_kinds()
+
+    def _check_numbers(self) -> None:
         least = {"max_points": 2, "min_points": 2}
         least |= {} if self.point_max_tokens is None else {"point_max_tokens": 1}
         least |= {} if isinstance(self.max_concurrency, Limit) else {"max_concurrency": 1}
@@ -65,17 +89,29 @@ class Settings:
                 raise ConfigurationError(f"{name}={value!r} cannot work: use a whole number from {bound} up")
         if self.min_points > self.max_points:
             raise ConfigurationError(f"min_points={self.min_points} is more than max_points={self.max_points}")
+        for name in ("deadline", *(() if isinstance(self.timeout, Timeout) else ("timeout",))):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+                raise ConfigurationError(f"{name}={value!r} cannot work: use seconds, more than 0")
+
+    def _check_choices(self) -> None:
         choices = {"detail": get_args(Detail), "heading": get_args(Heading)}
         choices |= {} if callable(self.router) else {"router": get_args(RouterChoice)}
+        choices |= {} if callable(self.on_point_error) else {"on_point_error": get_args(PointErrorChoice)}
         for name, possible in choices.items():
             value = getattr(self, name)
             if value not in possible:
                 raise ConfigurationError(f"{name}={value!r} cannot work: use one of {', '.join(map(repr, possible))}")
+
+    def _check_kinds(self) -> None:
         if self.retriever is not None and not callable(self.retriever):
             raise ConfigurationError(
                 f"retriever={self.retriever!r} cannot be called: see skeleton_of_thought.Retriever"
             )
         if not isinstance(self.pipelined, bool):
             raise ConfigurationError(f"pipelined={self.pipelined!r} cannot work: use True or False")
-        if not isinstance(self.prompts, Prompts):
-            raise ConfigurationError(f"prompts={self.prompts!r} cannot work: use skeleton_of_thought.Prompts(...)")
+        optional = {"rate_limit": RateLimit, "hedge": Hedge}
+        for name, kind in {"prompts": Prompts, "retry": Retry, **optional}.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind) and not (value is None and name in optional):
+                raise ConfigurationError(f"{name}={value!r} cannot work: use skeleton_of_thought.{kind.__name__}(...)")

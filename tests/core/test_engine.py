@@ -265,8 +265,8 @@ def test_headings(heading: Heading, text: str) -> None:
 @given(SCRAPS | LISTS, st.lists(SCRAPS, min_size=4, max_size=4), SCRAPS)
 def test_whatever_models_write_the_text_is_one(skeleton: str, points: list[str], direct: str) -> None:
     """All pieces together are the text of the answer, streamed or whole."""
-    said = {number: f"Well, {text}" for number, text in enumerate(points, 1)}  # a point without text is an error
-    llm = ScriptedLLM(skeleton=skeleton, points=said, direct=direct)
+    said = {number: f"Well, {text}" for number, text in enumerate(points, 1)}  # no text at all is an error
+    llm = ScriptedLLM(skeleton=skeleton, points=said, direct=f"Well, {direct}")
     sot = engine(llm, max_points=4)
     events = asyncio.run(collect(sot.astream(QUESTION)))
     assert isinstance(events[-1], Finished)

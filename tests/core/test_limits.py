@@ -18,7 +18,7 @@ class Gauge:
         self.entered = 0
 
     async def hold(self, limit: Limit, turns: int) -> None:
-        async with limit:
+        async with limit.place(object()):
             with self._lock:
                 self.inside += 1
                 self.entered += 1
@@ -44,7 +44,7 @@ async def free_places(limit: Limit) -> int:
 
     async def enter() -> None:
         nonlocal inside
-        async with limit:
+        async with limit.place(object()):
             inside += 1
             await everyone.wait()
 
@@ -106,7 +106,7 @@ def test_first_come_first_served() -> None:
         limit, order = Limit(1), list[int]()
 
         async def enter(number: int) -> None:
-            async with limit:
+            async with limit.place(object()):
                 order.append(number)
                 await asyncio.sleep(0)
 
@@ -126,7 +126,7 @@ def test_an_error_inside_gives_the_place_back() -> None:
     async def main() -> int:
         limit = Limit(1)
         with pytest.raises(LookupError):
-            async with limit:
+            async with limit.place(object()):
                 raise LookupError
         return await free_places(limit)
 
@@ -190,10 +190,10 @@ def test_a_place_given_to_one_who_is_being_cancelled_goes_on() -> None:
 
     async def main() -> int:
         limit = Limit(1)
-        await limit.__aenter__()
+        await limit.place(1).__aenter__()
         first = asyncio.create_task(Gauge().hold(limit, turns=0))
         await settle()
-        await limit.__aexit__(None, None, None)
+        await limit.place(1).__aexit__(None, None, None)
         first.cancel()
         await asyncio.wait([first])
         assert first.cancelled()
@@ -211,13 +211,13 @@ def test_a_loop_that_was_closed_is_passed_over() -> None:
         await settle()
 
     waiter = Gauge().hold(limit, turns=0)
-    asyncio.run(limit.__aenter__())
+    asyncio.run(limit.place(1).__aenter__())
     abandoned = asyncio.new_event_loop()
     abandoned.run_until_complete(hold_and_leave_a_waiter())
     [task] = asyncio.all_tasks(abandoned)
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is abandoned on purpose
     abandoned.close()
-    asyncio.run(limit.__aexit__(None, None, None))
+    asyncio.run(limit.place(1).__aexit__(None, None, None))
     assert 1 == asyncio.run(free_places(limit))
 
 
@@ -242,7 +242,7 @@ def test_a_holder_has_a_place_in_both(wide: int, narrow: int) -> None:
         within = limit.within(narrow)
 
         async def both() -> None:
-            async with within:
+            async with within.place(object()):
                 await asyncio.gather(inner.hold(Limit(1), turns=2), every.hold(Limit(1), turns=2))
 
         await asyncio.gather(*(both() if number % 2 else every.hold(limit, turns=2) for number in range(20)))
@@ -262,7 +262,7 @@ def test_who_waits_for_the_narrower_takes_no_place_of_the_wider() -> None:
         limit, release = Limit(3), asyncio.Event()
 
         async def enter() -> None:
-            async with limit.within(1):
+            async with limit.within(1).place(object()):
                 await release.wait()
 
         async with asyncio.TaskGroup() as group:
@@ -282,7 +282,7 @@ def test_an_error_inside_gives_both_places_back() -> None:
     async def main() -> tuple[int, int]:
         limit = Limit(2)
         with pytest.raises(LookupError):
-            async with limit.within(1):
+            async with limit.within(1).place(object()):
                 raise LookupError
         return await free_places(limit), await free_places(limit.within(1))
 
@@ -294,7 +294,7 @@ def test_one_cancelled_while_waiting_for_the_wider_gives_the_narrow_place_back()
 
     async def main() -> tuple[int, int]:
         limit, gauge = Limit(1), Gauge()
-        async with limit:
+        async with limit.place(object()):
             waiting = [asyncio.create_task(gauge.hold(limit.within(1), turns=0)) for _ in range(2)]
             await settle()
             waiting[0].cancel()
@@ -312,7 +312,7 @@ def test_limits_inside_limits_give_every_place_back() -> None:
 
     async def main() -> bool:
         limit = Limit(1)
-        async with limit.within(1).within(1):
+        async with limit.within(1).within(1).place(object()):
             pass
         entering = asyncio.create_task(Gauge().hold(limit, turns=0))
         await settle()
@@ -326,7 +326,7 @@ def test_never_more_than_either_width_over_two_loops() -> None:
     every, narrow, limit = Gauge(), Gauge(), Limit(3)
 
     async def through(turns: int) -> None:
-        async with limit.within(2):
+        async with limit.within(2).place(object()):
             await asyncio.gather(narrow.hold(Limit(1), turns), every.hold(Limit(1), turns))
 
     async def work() -> None:

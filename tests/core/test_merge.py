@@ -29,22 +29,23 @@ def interleavings(draw: st.DrawFn) -> tuple[list[list[str]], list[Step]]:
     return texts, [next(waiting[number]) for number in draw(st.permutations(turns))]
 
 
-def shown_by(merger: Merger, steps: list[Step]) -> list[str]:
+def shown_by(merger: Merger, headings: dict[int, str], steps: list[Step]) -> list[str]:
+    """Return what is shown at first, and after each step."""
     return [
-        merger.open(),
+        "".join([merger.add(number, heading) for number, heading in headings.items()]),
         *(merger.close(number) if piece is None else merger.feed(number, piece) for number, piece in steps),
     ]
 
 
-def merger_for(texts: list[list[str]]) -> Merger:
-    return Merger({number: f"[{number}]" for number, _ in enumerate(texts, 1)})
+def headings_of(texts: list[list[str]]) -> dict[int, str]:
+    return {number: f"[{number}]" for number, _ in enumerate(texts, 1)}
 
 
 @given(interleavings())
 def test_any_order_of_writing_gives_one_reading_order(case: tuple[list[list[str]], list[Step]]) -> None:
     """The page does not depend on who was faster."""
     texts, steps = case
-    assert page_of(texts) == "".join(shown_by(merger_for(texts), steps))
+    assert page_of(texts) == "".join(shown_by(Merger(), headings_of(texts), steps))
 
 
 @given(interleavings())
@@ -52,7 +53,7 @@ def test_what_is_shown_is_never_taken_back(case: tuple[list[list[str]], list[Ste
     """At any moment it is the beginning of the whole page."""
     texts, steps = case
     shown = ""
-    for piece in shown_by(merger_for(texts), steps):
+    for piece in shown_by(Merger(), headings_of(texts), steps):
         shown += piece
         assert page_of(texts).startswith(shown)
 
@@ -61,8 +62,9 @@ def test_what_is_shown_is_never_taken_back(case: tuple[list[list[str]], list[Ste
 def test_nothing_that_may_be_shown_is_held_back(case: tuple[list[list[str]], list[Step]]) -> None:
     """All of the first unfinished point's text, as far as it is written, is on the page."""
     texts, steps = case
-    merger, shown, written, done = merger_for(texts), "", [""] * len(texts), set[int]()
-    shown += merger.open()
+    merger, shown, written, done = Merger(), "", [""] * len(texts), set[int]()
+    for number, heading in headings_of(texts).items():
+        shown += merger.add(number, heading)
     for number, piece in steps:
         if piece is None:
             done.add(number)
@@ -78,9 +80,39 @@ def test_nothing_that_may_be_shown_is_held_back(case: tuple[list[list[str]], lis
 def test_the_first_point_is_live_and_the_others_wait() -> None:
     """What came early for a later point is shown in one piece, when its turn comes."""
     steps = [(2, "b"), (1, "a"), (2, "B"), (3, "c"), (1, "A"), (1, None), (2, "!"), (3, None), (2, None)]
-    assert ["[1]", "", "a", "", "", "A", "\n\n[2]bB", "!", "", "\n\n[3]c"] == shown_by(merger_for([[]] * 3), steps)
+    assert ["[1]", "", "a", "", "", "A", "\n\n[2]bB", "!", "", "\n\n[3]c"] == shown_by(
+        Merger(), headings_of([[]] * 3), steps
+    )
 
 
 def test_reading_order_is_the_order_of_the_headings() -> None:
     """Numbers name points; they do not sort them."""
-    assert "b\n\na" == "".join(shown_by(Merger({2: "b", 1: "a"}), [(1, None), (2, None)]))
+    assert "b\n\na" == "".join(shown_by(Merger(), {2: "b", 1: "a"}, [(1, None), (2, None)]))
+
+
+@given(interleavings(), st.data())
+def test_a_point_that_is_left_out_was_never_there(
+    case: tuple[list[list[str]], list[Step]], data: st.DataObject
+) -> None:
+    """The page of the others, as long as nothing of it was shown."""
+    texts, steps = case
+    gone = data.draw(st.sets(st.integers(1, len(texts))))
+    merger, shown, failed = Merger(patient=True), "", set[int]()
+    for number, heading in headings_of(texts).items():
+        shown += merger.add(number, heading)
+    for number, piece in steps:
+        if number in failed:
+            continue
+        if number in gone and not merger.is_shown(number):
+            failed.add(number)
+            shown += merger.leave_out(number)
+        else:
+            shown += merger.close(number) if piece is None else merger.feed(number, piece)
+    left = [f"[{number}]{''.join(pieces)}" for number, pieces in enumerate(texts, 1) if number not in failed]
+    assert BETWEEN_POINTS.join(left) == shown
+
+
+def test_a_patient_page_shows_a_heading_with_what_follows_it() -> None:
+    """Until then the point could still be left out."""
+    steps = [(1, "a"), (1, None), (2, "b"), (2, None)]
+    assert ["", "[1]a", "", "\n\n[2]b", ""] == shown_by(Merger(patient=True), headings_of([[]] * 2), steps)

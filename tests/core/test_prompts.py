@@ -401,4 +401,5 @@ def test_every_template_is_said_through_one_door(name: str) -> None:
         loud.skeleton_call(question, form)
         loud.point_call(question, form, Skeleton((point,)), point, ((2, "Beds."),))
         loud.query_for(question, point)
+        loud.continued(loud.direct_call(question, form), "Take figs", able)
     assert name in said

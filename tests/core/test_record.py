@@ -23,8 +23,9 @@ class Page:
     def __init__(self, points: list[Point], heading: Heading) -> None:
         self.record = Record(QUESTION, skeleton=Skeleton(tuple(points)))
         self.record.headings = {point.number: heading_of(point, heading) for point in points}
-        self._merger = Merger(self.record.headings)
-        self._say(self._merger.open())
+        self._merger = Merger()
+        for number, heading in self.record.headings.items():
+            self._say(self._merger.add(number, heading))
 
     def take(self, step: Step) -> Answer:
         point, piece = step

@@ -1,8 +1,9 @@
+import re
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from skeleton_of_thought import ConfigurationError, Limit, Prompts, Question, Route, Settings
+from skeleton_of_thought import ConfigurationError, Limit, Prompts, Question, Retry, Route, Settings
 
 
 def test_the_defaults_work() -> None:
@@ -20,7 +21,15 @@ def test_the_defaults_work() -> None:
         settings.heading,
         settings.max_concurrency,
     )
-    assert len(fields(settings)) == 10
+    assert (None, Retry(), None, None, "raise", None) == (
+        settings.rate_limit,
+        settings.retry,
+        settings.timeout,
+        settings.deadline,
+        settings.on_point_error,
+        settings.hedge,
+    )
+    assert len(fields(settings)) == 16
 
 
 @pytest.mark.parametrize(
@@ -36,20 +45,30 @@ def test_the_defaults_work() -> None:
         ("point_max_tokens", "many", "point_max_tokens='many' cannot work: use a whole number from 1 up"),
         ("max_concurrency", 0, "max_concurrency=0 cannot work: use a whole number from 1 up"),
         ("max_concurrency", None, "max_concurrency=None cannot work: use a whole number from 1 up"),
+        ("deadline", 0, "deadline=0 cannot work: use seconds, more than 0"),
+        ("deadline", "5", "deadline='5' cannot work: use seconds, more than 0"),
+        ("deadline", True, "deadline=True cannot work: use seconds, more than 0"),
+        ("timeout", -1, "timeout=-1 cannot work: use seconds, more than 0"),
+        ("timeout", float("nan"), "timeout=nan cannot work: use seconds, more than 0"),
+        ("on_point_error", "ignore", "on_point_error='ignore' cannot work: use one of 'raise', 'mark', 'leave_out'"),
+        ("retry", 3, "retry=3 cannot work: use skeleton_of_thought.Retry(...)"),
+        ("retry", None, "retry=None cannot work: use skeleton_of_thought.Retry(...)"),
+        ("hedge", True, "hedge=True cannot work: use skeleton_of_thought.Hedge(...)"),
+        ("rate_limit", 60, "rate_limit=60 cannot work: use skeleton_of_thought.RateLimit(...)"),
         ("detail", "huge", "detail='huge' cannot work: use one of 'short', 'medium', 'long'"),
         ("heading", "html", "heading='html' cannot work: use one of 'numbered', 'bold', 'markdown', 'none'"),
         ("heading", None, "heading=None cannot work: use one of 'numbered', 'bold', 'markdown', 'none'"),
         ("router", "sometimes", "router='sometimes' cannot work: use one of 'auto', 'always', 'never'"),
         ("router", None, "router=None cannot work: use one of 'auto', 'always', 'never'"),
         ("retriever", "a store", "retriever='a store' cannot be called: see skeleton_of_thought.Retriever"),
-        ("prompts", "Write!", r"prompts='Write!' cannot work: use skeleton_of_thought.Prompts\(...\)"),
+        ("prompts", "Write!", "prompts='Write!' cannot work: use skeleton_of_thought.Prompts(...)"),
     ],
 )
 def test_a_setting_that_cannot_work_says_what_can(name: str, value: object, message: str) -> None:
     """When it is set, not when a question is asked."""
-    with pytest.raises(ConfigurationError, match=f"^{message}$"):
+    with pytest.raises(ConfigurationError, match=f"^{re.escape(message)}$"):
         Settings(**{name: value})  # type: ignore[arg-type]  # that is the point
-    with pytest.raises(ValueError, match=f"^{message}$"):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         replace(Settings(), **{name: value})  # type: ignore[arg-type]
 
 

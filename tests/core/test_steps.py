@@ -77,20 +77,19 @@ def test_a_point_has_not_started_while_it_waits_for_its_place() -> None:
 
 async def begun(run: Run, skeleton: Skeleton) -> None:
     async def plan(give: Give) -> None:
-        run._begin(skeleton, give)
+        run._points.begin(skeleton, give)
 
-    await run._writing(plan)
+    await run._points.write(plan)
 
 
 def test_points_that_come_after_others_start_after_them() -> None:
     """Also where those are read later and all of them wait for passages; no parser finds such points yet."""
     skeleton = Skeleton((replace(EAT, after=(3,)), replace(SLEEP, after=(1,)), MOVE))
-    sot, question = engine(retriever=retriever(turns=(0, 6, 0, 3))), Question(QUESTION)
     for width in (1, 16):
-        limit = Limit(width)
+        sot = engine(retriever=retriever(turns=(0, 6, 0, 3)), max_concurrency=width)
         events = heard(
-            lambda limit=limit: relay(  # type: ignore[misc]  # its default is its type
-                lambda emit: begun(Run(sot, limit, question, emit, stream=True), skeleton)
+            lambda sot=sot: relay(  # type: ignore[misc]  # its default is its type
+                lambda emit: begun(Run(sot, Question(QUESTION), emit, stream=True), skeleton)
             )
         )
         steps = [event for event in events if isinstance(event, PointStarted | PointDone)]

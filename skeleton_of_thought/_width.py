@@ -1,0 +1,58 @@
+"""How many calls a provider seems to bear: additive increase, multiplicative decrease, as in TCP.
+
+It starts at the bound. It halves when a call is refused, and when calls become slow; it falls at once to what a
+provider says it still lets through. With every call that goes well it grows again, by one for each round of calls.
+
+Several calls that are refused together are one sign: only one that began after the last decrease is another.
+"""
+
+from dataclasses import dataclass
+
+_SLOW = 3.0
+"""By what time per token has to grow beyond the best that was seen. A batch costs up to twice as much a token on
+engines that gain from it; beyond that the calls only wait for each other."""
+_SMOOTH = 0.2
+"""Weight of the newest call in the average time per token."""
+
+
+@dataclass(slots=True)
+class Width:
+    """A width from 1 up to *most*. Times are seconds of one clock, which the caller reads."""
+
+    most: int
+    _width: float = 0.0
+    _changed: float = float("-inf")
+    _per_token: float | None = None
+    _best: float = float("inf")
+
+    def __post_init__(self) -> None:
+        self._width = float(self.most)
+
+    @property
+    def now(self) -> int:
+        """How many may be in flight."""
+        return max(1, int(self._width))
+
+    def refused(self, began: float, now: float, in_flight: int) -> None:
+        """Take note that a call which began at *began* was refused."""
+        self._halve(began, now, in_flight)
+
+    def allowed(self, more: int, now: float, in_flight: int) -> None:
+        """Take note that a provider lets so many *more* calls through, besides those in flight."""
+        if in_flight + more < self._width:
+            self._width, self._changed = float(max(1, in_flight + more)), now
+
+    def went_well(self, began: float, now: float, in_flight: int, per_token: float | None) -> None:
+        """Take note of a call that was heard to its end, and of the seconds between its tokens where they are known."""
+        if per_token is not None:
+            smooth = _SMOOTH if self._per_token is not None else 1.0
+            self._per_token = smooth * per_token + (1 - smooth) * (self._per_token or 0.0)
+            self._best = min(self._best, self._per_token)
+            if self._per_token > _SLOW * self._best:
+                self._halve(began, now, in_flight)
+                return
+        self._width = min(float(self.most), self._width + 1 / max(1.0, self._width))
+
+    def _halve(self, began: float, now: float, in_flight: int) -> None:
+        if began > self._changed:
+            self._width, self._changed = max(1.0, min(self._width, in_flight) / 2), now
