@@ -26,6 +26,7 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 from skeleton_of_thought import LLM, Abilities, Call, ConfigurationError, Passage, Point, Retriever
 from skeleton_of_thought._threads import in_thread
 from skeleton_of_thought.calls import Door, Piece, Said, options_of, tags_of
+from skeleton_of_thought.models._allowance import allowance_of
 
 from ._messages import messages_of
 from ._output import finish_of, usage_of
@@ -50,6 +51,11 @@ class Way:
     steps: bool
     """Open a run for each step. One that is asked for by itself has its run already."""
 
+    @property
+    def configured(self) -> dict[str, Any]:
+        """What the caller has configured for this call."""
+        return self.config.get("configurable", {})
+
     def door(self, model: Model, abilities: Abilities, planner: Model | None = None) -> LLM:
         """Reach *model* by its asynchronous methods; by threads where they block, or where the caller does.
 
@@ -63,7 +69,8 @@ class Way:
             return in_thread(lambda: self._ask(asked, call)) if blocking else self._aask(asked, call)
 
         tools = abilities.tools or "tools" in given_to(model) | self.options or getattr(model, "sot_has_tools", False)
-        return Door(ask, replace(abilities, tools=bool(tools)))
+        tries = max(map(_tries, _chat_models(model, self.config)), default=1)
+        return Door(ask, replace(abilities, tools=bool(tools)), id(model), tries)
 
     def retriever(self, retriever: AnyRetriever) -> Retriever:
         """Reach *retriever* likewise."""
@@ -205,6 +212,8 @@ class _Step:
             pieces.append(usage)
         if finish := finish_of(said):
             pieces.append(finish)
+        if isinstance(headers := said.response_metadata.get("headers"), dict) and (left := allowance_of(headers)):
+            pieces.insert(0, left)
         return pieces
 
 
@@ -223,6 +232,14 @@ def _chat_models(model: Runnable[Any, Any], config: RunnableConfig) -> list[Base
         case _:
             inner = getattr(model, "sot_chat_model", None)  # that of an agent, which is reached by its own way
             return [inner] if isinstance(inner, BaseChatModel) else []
+
+
+def _tries(model: BaseChatModel) -> int:
+    """Tell how many requests the client of *model* makes of one that fails: three, where it has its own default."""
+    if not hasattr(model, "max_retries"):
+        return 1
+    retries = model.max_retries
+    return 1 + (retries if isinstance(retries, int) else 2)
 
 
 def _bound(model: BaseChatModel) -> str | None:

@@ -4,12 +4,13 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import InputTokenDetails, UsageMetadata, add_usage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
+from langchain_core.messages.ai import InputTokenDetails, UsageMetadata, add_ai_message_chunks, add_usage
 
 from skeleton_of_thought import Answer, Section, Source, Usage
 from skeleton_of_thought.calls import TOOL_CALLS, Finish
 from skeleton_of_thought.events import (
+    CallRetried,
     Event,
     Finished,
     PointDone,
@@ -74,6 +75,9 @@ def custom_event(event: Event) -> tuple[str, dict[str, Any]] | None:
             return "sot_point_start", {"number": point.number, "title": point.title}
         case PointDone(section):
             return "sot_point_end", _about_section(section) | {"text": section.text}
+        case CallRetried(stage, number, error, seconds):
+            about = {"stage": stage, "number": number, "error": repr(error), "seconds": seconds}
+            return "sot_retry", about
         case PointFailed(point, error):
             return "sot_point_error", {"number": point.number, "title": point.title, "error": repr(error)}
         case _:
@@ -111,8 +115,14 @@ def usage_metadata(usage: Usage) -> UsageMetadata:
 
 
 def _own(answer: Answer) -> AIMessage | None:
-    """Return the message that the model itself gave for a direct answer, which was asked for whole."""
-    return next((origin for origin in answer.origins if isinstance(origin, AIMessage)), None)
+    """Return the message that the model itself gave for a direct answer: whole, or in chunks where time is limited."""
+    said = [origin for origin in answer.origins if isinstance(origin, AIMessage)]
+    if not said or not isinstance(said[0], AIMessageChunk):
+        return said[0] if said else None
+    chunks = [each for each in said if isinstance(each, AIMessageChunk)]
+    whole = message_chunk_to_message(add_ai_message_chunks(chunks[0], *chunks[1:]))
+    assert isinstance(whole, AIMessage)
+    return whole if whole.text == answer.text else whole.model_copy(update={"content": answer.text})
 
 
 def _passed(said: AIMessage) -> AIMessageChunk:

@@ -1,15 +1,27 @@
 """`SoTChain`: a chat model's input and output, with the engine in between."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 from uuid import UUID
 
-from skeleton_of_thought import Abilities, ConfigurationError, Limit, Prompts, Router, Settings, SkeletonOfThought
+from skeleton_of_thought import (
+    Abilities,
+    ConfigurationError,
+    Hedge,
+    Limit,
+    Prompts,
+    RateLimit,
+    Retry,
+    Router,
+    Settings,
+    SkeletonOfThought,
+    Timeout,
+)
 from skeleton_of_thought.answer import Heading
 from skeleton_of_thought.events import Event, Finished
 from skeleton_of_thought.prompts import Detail
-from skeleton_of_thought.settings import RouterChoice
+from skeleton_of_thought.settings import PointErrorChoice, RouterChoice
 
 try:
     from langchain_core.language_models import LanguageModelInput
@@ -27,6 +39,7 @@ from ._graph import graph_of
 from ._messages import question_of
 from ._models import AnyRetriever, Way, given_to
 from ._output import chunk, message
+from ._per_call import PER_CALL, SPECS, resumed
 from ._runnable import EventRunnable
 from ._structured import structured
 from .prompts import ChatPrompts
@@ -44,7 +57,9 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
     The message's ``usage_metadata`` is the sum over all calls; ``response_metadata["sot"]`` holds route,
     skeleton, points, sources, usage by stage and timings in seconds. The settings are those of
     `skeleton_of_thought.Settings`. Further keyword arguments of a call go to the model.
-    ``config["max_concurrency"]`` bounds the model calls of all runs that are given the same number.
+    ``config["max_concurrency"]`` bounds the model calls of all runs that are given the same number. In
+    ``config["configurable"]``, ``sot_timeout`` and ``sot_deadline`` are those of one call, and ``sot_resume`` is an
+    answer that was not complete, or its message: only what is missing is written.
 
     Raises:
         InputError: there is no question by the user in the input, or it is empty.
@@ -78,6 +93,14 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
     point_max_tokens: int | None = None
     heading: Heading = "numbered"
     max_concurrency: int | SkipValidation[Limit] = Field(default=16)
+    rate_limit: SkipValidation[RateLimit] | None = None
+    retry: Retry = Retry()
+    """Retries belong to one layer: give the models ``max_retries=0``, so that a refusal lets all points wait together.
+    Those of a model's own client count as attempts."""
+    timeout: float | Timeout | None = None
+    deadline: float | None = None
+    on_point_error: PointErrorChoice | Callable[..., Any] = "raise"
+    hedge: Hedge | None = None
 
     @field_validator("prompts", mode="before")
     @classmethod
@@ -121,12 +144,13 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         if width := way.config.get("max_concurrency"):
             limit = limit.within(width)
         planner = structured(self.llm) if self.structured_skeleton else None
+        own = {name: way.configured[f"sot_{name}"] for name in PER_CALL if f"sot_{name}" in way.configured}
         models = {
             "llm": way.door(self.llm, self.abilities, planner),
             "point_llm": way.door(self.point_llm, self.abilities) if self.point_llm else None,
             "retriever": way.retriever(self.retriever) if self.retriever else None,
         }
-        return SkeletonOfThought(**self._settings() | models | {"max_concurrency": limit})
+        return SkeletonOfThought(**self._settings() | models | own | {"max_concurrency": limit})
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> "SoTChain":
         """Return a chain whose ``llm`` knows *tools*. A message that calls one is handed through unchanged.
@@ -182,9 +206,9 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
 
     @property
     def config_specs(self) -> list[ConfigurableFieldSpec]:
-        """What ``config["configurable"]`` can set in the models and the retriever."""
+        """What ``config["configurable"]`` can set: for one call, and in the models and the retriever."""
         inner = (self.llm, self.point_llm, self.retriever)
-        return get_unique_config_specs(spec for each in inner if each for spec in each.config_specs)
+        return get_unique_config_specs([*SPECS, *(spec for each in inner if each for spec in each.config_specs)])
 
     def get_graph(self, config: RunnableConfig | None = None) -> Graph:  # noqa: ARG002 -- it is the same for all
         """Return the steps: route, skeleton, expand, join."""
@@ -204,6 +228,9 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         return {
             "max_concurrency": limit.width if isinstance(limit, Limit) else limit,
             "abilities": asdict(self.abilities),
+            "retry": asdict(self.retry),
+            "timeout": asdict(self.timeout) if isinstance(self.timeout, Timeout) else self.timeout,
+            "hedge": asdict(self.hedge) if self.hedge else None,
             "prompts": changed,
         }
 
@@ -215,7 +242,8 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         question = question_of(value)
         if "response_format" in given_to(self.llm) | way.options:
             question = replace(question, has_form=True)
-        return self.engine(way).astream(question, whole=whole, terse=True)
+        resume = resumed(way.configured.get("sot_resume"), question)
+        return self.engine(way).astream(question, whole=whole, terse=True, resume=resume)
 
     def _chunk(self, event: Event, run_id: UUID) -> AIMessageChunk | None:
         return chunk(event, run_id)

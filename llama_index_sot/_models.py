@@ -72,12 +72,14 @@ def door(model: llms.LLM, abilities: Abilities, direct: Direct, *, blocking: boo
     blocking = blocking or _only_pretends_to_be_async(model)
 
     def ask(call: Call) -> AsyncIterator[Piece]:
+        directly = call.stage == "direct" and not call.said  # the default synthesizer could only begin anew
         if blocking:
-            blocked = _ask_directly(direct, call) if call.stage == "direct" else _ask(model, call)
+            blocked = _ask_directly(direct, call) if directly else _ask(model, call)
             return in_thread(lambda: blocked)
-        return _aask_directly(direct, call) if call.stage == "direct" else _aask(model, call)
+        return _aask_directly(direct, call) if directly else _aask(model, call)
 
-    return Door(ask, abilities)
+    retries = getattr(model, "max_retries", 0)
+    return Door(ask, abilities, id(model), 1 + (retries if isinstance(retries, int) else 0))
 
 
 async def _aask(model: llms.LLM, call: Call) -> AsyncGenerator[Piece, None]:

@@ -11,7 +11,7 @@ except ImportError as error:  # all of the package comes by here
 
 from llama_index_instrumentation import get_dispatcher
 
-from skeleton_of_thought.events import Event, PointDone, PointFailed, PointStarted, Routed, SkeletonReady
+from skeleton_of_thought.events import CallRetried, Event, PointDone, PointFailed, PointStarted, Routed, SkeletonReady
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -82,6 +82,23 @@ class PointErrorEvent(BaseEvent):
         return "PointErrorEvent"
 
 
+class CallRetryEvent(BaseEvent):
+    """A request failed, and is made again."""
+
+    stage: str
+    number: int | None
+    """That of the point, for the stage ``point``."""
+    error: Any
+    """The LLM's own exception."""
+    seconds: float
+    """Until then."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name of the kind of event."""
+        return "CallRetryEvent"
+
+
 def event_of(event: Event) -> BaseEvent | None:
     """Say an event in LlamaIndex's words, where there is one for it."""
     match event:
@@ -100,6 +117,8 @@ def event_of(event: Event) -> BaseEvent | None:
                 seconds=section.seconds,
                 finish=section.finish,
             )
+        case CallRetried(stage, number, error, seconds):
+            return CallRetryEvent(stage=stage, number=number, error=error, seconds=seconds)
         case PointFailed(point, error):
             return PointErrorEvent(number=point.number, title=point.title, error=error)
         case _:

@@ -1,7 +1,7 @@
 """`SoTSynthesizer`: a response synthesizer with the engine in between."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import partial
@@ -38,6 +38,7 @@ from ._models import Direct, Finds, door, passages_of, retriever, streaming
 from ._output import Sources
 from ._window import Window
 from .prompts import TemplatePrompts, updated
+from .query import resumed, settings_of
 
 _dispatcher = get_dispatcher(__name__)
 
@@ -132,10 +133,9 @@ class SoTSynthesizer(BaseSynthesizer):
         if self._leaves(nodes):
             default = streaming(self._default, self._streaming)
             return default.synthesize(query, nodes, additional_source_nodes, **response_kwargs)
-        with self._synthesis(query) as (asked, end):
+        with self._synthesis(query) as end:
             sources = Sources(nodes, additional_source_nodes or ())
-            engine, question = self._engine(asked, nodes, response_kwargs, blocking=True)
-            events = iterate(engine.astream(question, whole=not self._streaming, terse=True))
+            events = iterate(self._events(query, nodes, response_kwargs, blocking=True))
             return end((_output.stream if self._streaming else _output.whole)(events, sources))
 
     async def asynthesize(
@@ -149,18 +149,17 @@ class SoTSynthesizer(BaseSynthesizer):
         if self._leaves(nodes):
             default = streaming(self._default, self._streaming)
             return await default.asynthesize(query, nodes, additional_source_nodes, **response_kwargs)
-        with self._synthesis(query) as (asked, end):
+        with self._synthesis(query) as end:
             sources = Sources(nodes, additional_source_nodes or ())
-            engine, question = self._engine(asked, nodes, response_kwargs, blocking=False)
-            events = engine.astream(question, whole=not self._streaming, terse=True)
+            events = self._events(query, nodes, response_kwargs, blocking=False)
             return end(_output.astream(events, sources) if self._streaming else await _output.awhole(events, sources))
 
     async def aheard(self, query: str, nodes: list[NodeWithScore], hear: Callable[[Event], None]) -> RESPONSE_TYPE:
         """Answer from *nodes*, and let *hear* have every event of the run as it happens."""
         if self._leaves(nodes):
             return await streaming(self._default, False).asynthesize(query, nodes)
-        with self._synthesis(query) as (asked, end):
-            engine, question = self._engine(asked, nodes, {}, blocking=False)
+        with self._synthesis(query) as end:
+            engine, question = self._engine(query, nodes, {}, blocking=False)
             return end(await _output.awhole(engine.astream(question), Sources(nodes, ()), hear))
 
     def get_response(self, query_str: str, text_chunks: Sequence[str], **response_kwargs: Any) -> RESPONSE_TEXT_TYPE:
@@ -188,8 +187,8 @@ class SoTSynthesizer(BaseSynthesizer):
         )
 
     @contextmanager
-    def _synthesis(self, query: QueryType) -> Iterator[tuple[str, Callable[[RESPONSE_TYPE], RESPONSE_TYPE]]]:
-        """Tell of it as LlamaIndex's own synthesizers do; yield what is asked, and what takes the response."""
+    def _synthesis(self, query: QueryType) -> Iterator[Callable[[RESPONSE_TYPE], RESPONSE_TYPE]]:
+        """Tell of it as LlamaIndex's own synthesizers do; yield what takes the response."""
         asked = query if isinstance(query, str) else query.query_str
         responses: list[RESPONSE_TYPE] = []
 
@@ -199,15 +198,23 @@ class SoTSynthesizer(BaseSynthesizer):
 
         _dispatcher.event(SynthesizeStartEvent(query=query))
         with self._callback_manager.event(CBEventType.SYNTHESIZE, payload={EventPayload.QUERY_STR: asked}) as event:
-            yield asked, end
+            yield end
             event.on_end(payload={EventPayload.RESPONSE: responses[-1]})
         _dispatcher.event(SynthesizeEndEvent(query=query, response=responses[-1]))
 
+    def _events(
+        self, query: QueryType, nodes: Sequence[NodeWithScore], names: dict[str, Any], *, blocking: bool
+    ) -> AsyncGenerator[Event, None]:
+        resume = resumed(query)
+        engine, question = self._engine(query, nodes, names, blocking=blocking)
+        return engine.astream(question, whole=not self._streaming, terse=True, resume=resume)
+
     def _engine(
-        self, query: str, nodes: Sequence[NodeWithScore], names: dict[str, Any], *, blocking: bool
+        self, asked: QueryType, nodes: Sequence[NodeWithScore], names: dict[str, Any], *, blocking: bool
     ) -> tuple[SkeletonOfThought, Question]:
         """Make the engine of one call, and its question: nothing of a call is kept on ``self``."""
-        passages, told = passages_of(nodes), dict(self._settings)
+        query = asked if isinstance(asked, str) else asked.query_str
+        passages, told = passages_of(nodes), self._settings | settings_of(asked)
         direct = Direct(
             synthesizer=self._default,
             query=query,
@@ -219,10 +226,10 @@ class SoTSynthesizer(BaseSynthesizer):
         if self._point_llm:
             told["point_llm"] = door(self._point_llm, self._abilities, direct, blocking=blocking)
         told["prompts"] = prompts = replace(self._prompts, llm=self._llm, filled=names)
-        window, asked = self._window(prompts), Question(query, passages=tuple(passages))
-        question = window.fit(asked)
+        window, whole = self._window(prompts), Question(query, passages=tuple(passages))
+        question = window.fit(whole)
         if question is None:
-            question, told["router"] = replace(asked, passages=()), _no_room
+            question, told["router"] = replace(whole, passages=()), _no_room
         elif finds := self._point_retriever:
             told["retriever"] = retriever(finds, partial(window.fit_own, question), blocking=blocking)
         return SkeletonOfThought(**told), question

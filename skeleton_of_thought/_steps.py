@@ -92,13 +92,16 @@ class Run:
             except TimeoutError:
                 if not scope.expired():
                     raise
-                await late()
         except Exception as error:
             self._record.keep(error)
             raise
+        if scope.expired():
+            await late()
 
     async def _fail_late(self) -> None:
-        raise DeadlineError(self._sot.deadline)
+        late = DeadlineError(self._sot.deadline)
+        self._record.keep(late)
+        raise late
 
     async def _answer(self) -> None:
         route = await self._decide()

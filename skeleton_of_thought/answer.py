@@ -212,6 +212,29 @@ class Answer:
         del about["text"], about["question"], about["sections"]
         return about | {"points": [section.about() for section in self.sections]}
 
+    @classmethod
+    def from_about(
+        cls, question: str, text: str, about: Mapping[str, Any], sources: tuple[Source, ...] = ()
+    ) -> "Answer":
+        """Put an answer together again from its text and what ``about`` told, as far as it takes to go on with it."""
+        skeleton = _SKELETON.validate_python(about["skeleton"])
+        sections = []
+        for point, told in zip(skeleton.points if skeleton else (), about["points"], strict=False):
+            written = text[slice(*told["span"])] if told["span"] else ""
+            about_point = {name: told[name] for name in ("seconds", "finish", "failure")}
+            sections.append(Section(point, written, sources=tuple(told["sources"]), **about_point))
+        return cls(
+            question=question,
+            route=Route(**about["route"]),
+            text=text,
+            skeleton=skeleton,
+            sections=tuple(sections),
+            finish=about["finish"],
+            complete=about["complete"],
+            sources=sources,
+            timings=Timings(total=about["timings"]["total"]),
+        )
+
     def to_json(self) -> str:
         """Write the answer as one JSON object."""
         return _ADAPTER.dump_json(self).decode()
@@ -227,6 +250,7 @@ class Answer:
 
 
 _ADAPTER = TypeAdapter(Answer)
+_SKELETON: TypeAdapter[Skeleton | None] = TypeAdapter(Skeleton | None)
 
 
 def heading_of(point: Point, style: Heading) -> str:

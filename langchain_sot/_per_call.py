@@ -1,0 +1,47 @@
+"""What ``config["configurable"]`` says for one call: time limits, and an answer to go on with."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables.utils import ConfigurableFieldSpec
+
+from skeleton_of_thought import Answer, InputError, Passage, Question, Source
+
+PER_CALL = ("timeout", "deadline")
+"""Settings of one call; ``sot_`` stands before their names in the config."""
+
+SPECS = (
+    ConfigurableFieldSpec(
+        id="sot_timeout", annotation=float | None, name="Timeout", description="Seconds that a model may be silent."
+    ),
+    ConfigurableFieldSpec(
+        id="sot_deadline", annotation=float | None, name="Deadline", description="Seconds for the whole answer."
+    ),
+    ConfigurableFieldSpec(
+        id="sot_resume", annotation=Any, name="Resume", description="An answer, or its message, to be completed."
+    ),
+)
+
+
+def resumed(given: Any, question: Question) -> Answer | None:
+    """Return the answer to go on with, from an `Answer`, its JSON, or the message that a chain returned.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    match given:
+        case None | Answer():
+            return given
+        case str():
+            return Answer.from_json(given)
+        case AIMessage() if isinstance(about := given.response_metadata.get("sot"), Mapping):
+            return Answer.from_about(question.text, str(given.text), about, tuple(map(_source, about["sources"])))
+        case _:
+            raise InputError(
+                f"sot_resume is {type(given).__name__}: give an Answer, its JSON, or a message of a SoTChain"
+            )
+
+
+def _source(about: Mapping[str, Any]) -> Source:
+    return Source(about["number"], Passage(about["text"], about.get("id") or ""), tuple(about["points"]))
