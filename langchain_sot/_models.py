@@ -69,8 +69,9 @@ class Way:
             return in_thread(lambda: self._ask(asked, call)) if blocking else self._aask(asked, call)
 
         tools = abilities.tools or "tools" in given_to(model) | self.options or getattr(model, "sot_has_tools", False)
-        tries = max(map(_tries, _chat_models(model, self.config)), default=1)
-        return Door(ask, replace(abilities, tools=bool(tools)), id(model), tries)
+        models = _chat_models(model, self.config)
+        tries = max(map(_tries, models), default=1)
+        return Door(ask, replace(abilities, tools=bool(tools)), id(model), tries, ends=len(models) == 1)
 
     def retriever(self, retriever: AnyRetriever) -> Retriever:
         """Reach *retriever* likewise."""

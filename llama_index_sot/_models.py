@@ -79,7 +79,7 @@ def door(model: llms.LLM, abilities: Abilities, direct: Direct, *, blocking: boo
         return _aask_directly(direct, call) if directly else _aask(model, call)
 
     retries = getattr(model, "max_retries", 0)
-    return Door(ask, abilities, id(model), 1 + (retries if isinstance(retries, int) else 0))
+    return Door(ask, abilities, id(model), 1 + (retries if isinstance(retries, int) else 0), ends=True)
 
 
 async def _aask(model: llms.LLM, call: Call) -> AsyncGenerator[Piece, None]:

@@ -20,6 +20,7 @@ from ._listen import Hear, Heard, Timeout, listen
 from ._replies import Reply
 from ._retry import is_refusal, is_transient
 from .calls import LLM, TOOL_CALLS, Allowance, Call, Usage, abilities_of, key_of
+from .errors import StreamCutError
 from .rate_limit import tokens_of
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class _Attempts:
         heard, began, after = Heard(), monotonic(), perf_counter() - self._started
         try:
             await self._ask(call, heard)
+            self._see_end(call, heard)
         except Exception as error:
             self._requests += 1 if heard.pieces else self._tries
             if is_refusal(error):
@@ -132,6 +134,13 @@ class _Attempts:
             self.total.add(heard, after)
             if heard.usage:
                 self._calls.spend(call, heard.usage)
+
+    def _see_end(self, call: Call, heard: Heard) -> None:
+        told, alike = self._place.traffic.told_end, {call.stage, "skeleton" if call.stage == "point" else call.stage}
+        if heard.finish:
+            told.add(call.stage)
+        elif call.stream and not heard.enough and told & alike and getattr(self._llm, "ends", False):
+            raise StreamCutError
 
     async def _ask(self, call: Call, heard: Heard) -> None:
         patience = Timeout.of(self._calls.settings.timeout)

@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 from ._pace import Pace
 from ._width import Width
+from .calls import Stage
 from .errors import ConfigurationError
 
 _Turn: TypeAlias = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
@@ -33,6 +34,8 @@ class Traffic:
     paused_until: float = float("-inf")
     refused: float = float("-inf")
     """When a call was refused last, by ``time.monotonic``."""
+    told_end: set[Stage] = field(default_factory=set)
+    """For which calls it has told why a reply ended."""
 
 
 class Limit:

@@ -48,6 +48,8 @@ class Heard:
     seconds: float = 0.0
     pieces: int = 0
     """How many texts there were."""
+    enough: bool = False
+    """It was left before it ended."""
 
     def add(self, other: "Heard", after: float) -> None:
         """Add another request for the same text, which began *after* so many seconds."""
@@ -104,6 +106,7 @@ async def listen(
                 if silence and heard.pieces:
                     silence.reschedule(None if between is None else clock() + between)
                 if (text or origin is not None) and hear(text, origin):
+                    heard.enough = True
                     break
     except TimeoutError as error:
         if silence and silence.expired():

@@ -32,12 +32,13 @@ _NAMED = frozenset({
     "httpcore.TimeoutException",
     "httpx.TransportError",
     "httpx2.TransportError",
+    "json.JSONDecodeError",
     "openai.APIConnectionError",
     "requests.ConnectionError",
     "requests.ChunkedEncodingError",
     "urllib3.HTTPError",
 })
-"""Errors of connections, by the package that a class comes from and its name."""
+"""Errors of connections, and of what came through them, by the package that a class comes from and its name."""
 _HOPELESS = frozenset({"httpx.InvalidURL", "httpx.LocalProtocolError", "httpx.UnsupportedProtocol"})
 _HOPELESS |= {name.replace("httpx", "httpx2") for name in _HOPELESS}
 """What clients cannot even send."""

@@ -160,6 +160,8 @@ class Door:
     """Doors of one key lead to one model, which its refusals pause for all."""
     tries: int = 1
     """How many requests the model's own client makes of one call that fails before its first token."""
+    ends: bool = False
+    """One model is behind it: where one streamed reply told why it ended, one that does not was cut."""
 
     def __call__(self, call: Call, /) -> AsyncIterator[Piece]:
         """Answer *call*."""

@@ -236,7 +236,7 @@ def test_without_usage_characters_are_counted(texts, verdict):
 
 def test_every_setting_is_a_flag():
     """Under its own name; prompts and retrievers belong into a program."""
-    assert {field.name for field in fields(Settings)} - {"prompts", "retriever"} == set(HELP)
+    assert {field.name for field in fields(Settings)} - {"prompts", "retriever", "rate_limit", "hedge"} == set(HELP)
 
 
 def test_flags_are_settings(server, capsys):

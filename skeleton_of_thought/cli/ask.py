@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 from .._merge import BETWEEN_POINTS
 from ..answer import Answer, Heading, Question, heading_of
@@ -24,10 +25,12 @@ def run(arguments: argparse.Namespace) -> None:
     sot = SkeletonOfThought(llm=_model(arguments), **settings_of(arguments))
     if arguments.compare:
         _warm_up(sot)
-    answer = _answer(sot, question, _output(arguments))
+    answer = _answer(sot, question, _output(arguments), _resume(arguments.resume))
     watched = sys.stdout.isatty()
     if watched if arguments.figures is None else arguments.figures:
         figures.say(f"\n{figures.line(answer)}" if watched else figures.line(answer))
+    if not answer.complete:
+        figures.say("The answer is not complete. Save it with --json, and give it back with --resume to go on.")
     if watched and abilities_of(sot.llm).small:
         figures.say("The model is very small: its text is fluent and often wrong.")
     if arguments.compare:
@@ -51,6 +54,15 @@ def _question(argument: str) -> Question:
         return Question(sys.stdin.read().strip() if argument == "-" else argument)
     except UnicodeDecodeError as error:
         raise InputError(f"standard input is no {error.encoding} text: give the question as text") from error
+
+
+def _resume(path: str | None) -> Answer | None:
+    if path is None:
+        return None
+    try:
+        return Answer.from_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path!r} holds no answer: give a file that `sot ask --json` wrote") from error
 
 
 def _model(arguments: argparse.Namespace) -> LLM:
@@ -88,11 +100,11 @@ def _output(arguments: argparse.Namespace) -> Output:
     return LiveView()
 
 
-def _answer(sot: SkeletonOfThought, question: Question, output: Output) -> Answer:
+def _answer(sot: SkeletonOfThought, question: Question, output: Output, resume: Answer | None) -> Answer:
     """Show a run, and leave behind what is written of it."""
     answer = None
     try:
-        with closing(sot.stream(question)) as events:
+        with closing(sot.stream(question, resume=resume)) as events:
             for event in events:
                 output.hear(event)
                 if isinstance(event, Finished):

@@ -6,6 +6,7 @@ from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .._retry import Retry
 from ..settings import Settings
 
 HELP: Mapping[str, str] = MappingProxyType({
@@ -17,8 +18,14 @@ HELP: Mapping[str, str] = MappingProxyType({
     "point_max_tokens": "most tokens for each point",
     "heading": "how the title of a point shows in the text",
     "max_concurrency": "most model calls in flight",
+    "timeout": "seconds that the model may be silent",
+    "deadline": "seconds for the whole answer: what is written by then is shown",
+    "retry": "requests for one model call, the first included",
+    "on_point_error": "what to do with a point that cannot be written",
 })
-"""The settings that are flags. Prompts are not: they are texts, and belong into a program."""
+"""The settings that are flags. What takes an object, such as prompts, belongs into a program."""
+_SECONDS = ("timeout", "deadline")
+_DEFAULTS = {"retry": Retry().attempts, "point_max_tokens": "as fits --detail", "timeout": "none", "deadline": "none"}
 
 
 def add_settings(parser: argparse._ArgumentGroup) -> None:
@@ -33,18 +40,19 @@ def add_settings(parser: argparse._ArgumentGroup) -> None:
             continue
         parser.add_argument(
             f"--{name.replace('_', '-')}",
-            type=str if choices else int,
+            type=str if choices else float if name in _SECONDS else int,
             choices=choices or None,
-            metavar=None if choices else "NUMBER",
+            metavar=None if choices else "SECONDS" if name in _SECONDS else "NUMBER",
             default=argparse.SUPPRESS,
-            help=f"{text} (default: {'as fits --detail' if default is None else default})",
+            help=f"{text} (default: {_DEFAULTS.get(name, default)})",
         )
 
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that were given."""
     names = [field.name for field in fields(Settings)]
-    return {name: value for name, value in vars(arguments).items() if name in names}
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    return given | ({"retry": Retry(attempts=given["retry"])} if "retry" in given else {})
 
 
 def _choices(hint: Any) -> tuple[str, ...]:
