@@ -11,7 +11,6 @@ from skeleton_of_thought import (
     Hedge,
     Limit,
     Prompts,
-    RateLimit,
     Retry,
     Router,
     Settings,
@@ -21,6 +20,7 @@ from skeleton_of_thought import (
 from skeleton_of_thought.answer import Heading
 from skeleton_of_thought.events import Event, Finished
 from skeleton_of_thought.prompts import Detail
+from skeleton_of_thought.rate_limit import Waits
 from skeleton_of_thought.settings import PointErrorChoice, RouterChoice
 
 try:
@@ -93,7 +93,7 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
     point_max_tokens: int | None = None
     heading: Heading = "numbered"
     max_concurrency: int | SkipValidation[Limit] = Field(default=16)
-    rate_limit: SkipValidation[RateLimit] | None = None
+    rate_limit: SkipValidation[Waits] | None = None
     retry: Retry = Retry()
     """Retries belong to one layer: give the models ``max_retries=0``, so that a refusal lets all points wait together.
     Those of a model's own client count as attempts."""

@@ -1,7 +1,8 @@
 """How many calls a provider seems to bear: additive increase, multiplicative decrease, as in TCP.
 
-It starts at the bound. It halves when a call is refused, and when calls become slow; it falls at once to what a
-provider says it still lets through. With every call that goes well it grows again, by one for each round of calls.
+It starts at the bound. When a call is refused it falls to as many as are still in flight, which the provider has
+taken, and from there it grows by one with every call that goes well, up to half of what it was; beyond that by one
+with every round of calls. It halves when calls become slow, and falls to what a provider says it still lets through.
 
 Several calls that are refused together are one sign: only one that began after the last decrease is another.
 """
@@ -21,12 +22,14 @@ class Width:
 
     most: int
     _width: float = 0.0
+    _fast: float = 0.0
+    """Up to which width it grows fast."""
     _changed: float = float("-inf")
     _per_token: float | None = None
     _best: float = float("inf")
 
     def __post_init__(self) -> None:
-        self._width = float(self.most)
+        self._width = self._fast = float(self.most)
 
     @property
     def now(self) -> int:
@@ -34,8 +37,10 @@ class Width:
         return max(1, int(self._width))
 
     def refused(self, began: float, now: float, in_flight: int) -> None:
-        """Take note that a call which began at *began* was refused."""
-        self._halve(began, now, in_flight)
+        """Take note that a call which began at *began* was refused; it is still among those in flight."""
+        if began > self._changed:
+            self._fast, self._changed = max(1.0, min(self._width, in_flight) / 2), now
+        self._width = max(1.0, min(self._width, in_flight - 1))
 
     def allowed(self, more: int, now: float, in_flight: int) -> None:
         """Take note that a provider lets so many *more* calls through, besides those in flight."""
@@ -44,15 +49,14 @@ class Width:
 
     def went_well(self, began: float, now: float, in_flight: int, per_token: float | None) -> None:
         """Take note of a call that was heard to its end, and of the seconds between its tokens where they are known."""
-        if per_token is not None:
-            smooth = _SMOOTH if self._per_token is not None else 1.0
-            self._per_token = smooth * per_token + (1 - smooth) * (self._per_token or 0.0)
-            self._best = min(self._best, self._per_token)
-            if self._per_token > _SLOW * self._best:
-                self._halve(began, now, in_flight)
-                return
-        self._width = min(float(self.most), self._width + 1 / max(1.0, self._width))
+        if per_token is not None and self._is_slow(per_token):
+            if began > self._changed:
+                self._width, self._changed = max(1.0, min(self._width, in_flight) / 2), now
+            return
+        self._width = min(float(self.most), self._width + (1 if self._width < self._fast else 1 / self._width))
 
-    def _halve(self, began: float, now: float, in_flight: int) -> None:
-        if began > self._changed:
-            self._width, self._changed = max(1.0, min(self._width, in_flight) / 2), now
+    def _is_slow(self, per_token: float) -> bool:
+        smooth = _SMOOTH if self._per_token is not None else 1.0
+        self._per_token = smooth * per_token + (1 - smooth) * (self._per_token or 0.0)
+        self._best = min(self._best, self._per_token)
+        return self._per_token > _SLOW * self._best

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .errors import ConfigurationError
 
@@ -51,6 +51,14 @@ def tokens_of(call: "Call") -> int:
     texts = [message.text for message in call.messages]
     narrow = [len(_WIDE.sub("", text)) for text in texts]
     return sum(map(len, texts)) - sum(narrow) + math.ceil(sum(narrow) / 4) + (call.max_tokens or 0)
+
+
+class Waits(Protocol):
+    """Anything that says when a request may be made."""
+
+    async def wait(self, tokens: int) -> None:
+        """Wait until a request of so many tokens may be made."""
+        ...
 
 
 class RateLimit:

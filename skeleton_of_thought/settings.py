@@ -11,7 +11,7 @@ from ._retry import Retry
 from .answer import Heading
 from .errors import ConfigurationError, PointError
 from .prompts import Detail, Prompts
-from .rate_limit import RateLimit
+from .rate_limit import Waits
 from .retrieval import Retriever
 from .routers import Router
 
@@ -48,8 +48,8 @@ class Settings:
     """How a point's title shows in the text."""
     max_concurrency: int | Limit = 16
     """Model calls in flight, over all runs of the object. A `Limit` bounds several objects together."""
-    rate_limit: RateLimit | None = None
-    """Requests and tokens a minute; one object may be given to several chains."""
+    rate_limit: Waits | None = None
+    """Requests and tokens a minute: a `RateLimit`, or anything that waits as it does. May be given to several chains."""
     retry: Retry = Retry()
     """What may go well the next time is tried again."""
     timeout: float | Timeout | None = None
@@ -110,8 +110,9 @@ class Settings:
             )
         if not isinstance(self.pipelined, bool):
             raise ConfigurationError(f"pipelined={self.pipelined!r} cannot work: use True or False")
-        optional = {"rate_limit": RateLimit, "hedge": Hedge}
-        for name, kind in {"prompts": Prompts, "retry": Retry, **optional}.items():
+        if self.rate_limit is not None and not callable(getattr(self.rate_limit, "wait", None)):
+            raise ConfigurationError(f"rate_limit={self.rate_limit!r} cannot work: use skeleton_of_thought.RateLimit(...)")
+        for name, kind in {"prompts": Prompts, "retry": Retry, "hedge": Hedge}.items():
             value = getattr(self, name)
-            if not isinstance(value, kind) and not (value is None and name in optional):
+            if not isinstance(value, kind) and not (value is None and name == "hedge"):
                 raise ConfigurationError(f"{name}={value!r} cannot work: use skeleton_of_thought.{kind.__name__}(...)")
