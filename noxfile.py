@@ -16,6 +16,7 @@ nox.options.stop_on_first_error = True
 LANGCHAIN = "langchain-openai>=1.1"
 LLAMA_INDEX = "llama-index-llms-openai-like>=0.5"
 EMBEDDINGS = "wordllama>=0.4"
+OPENAI = tuple(f"tests/models/test_{name}.py" for name in ("allowance", "openai", "openai_replies", "openai_faults"))
 SERVED = ("fastapi>=0.115", "httpx>=0.28")
 """What a chain is served by in our tests. LangGraph comes with `langchain`, in a version that goes with it."""
 
@@ -58,7 +59,7 @@ def limits(session: nox.Session) -> None:
 def langchain(session: nox.Session) -> None:
     """LangChain with the newest openai."""
     _install(session, "langchain,agents,openai,server", LANGCHAIN, *SERVED, EMBEDDINGS, "openai>=3")
-    _test(session, "tests/langchain", "tests/models/test_openai.py", "tests/test_server.py")
+    _test(session, "tests/langchain", *OPENAI, "tests/test_server.py", "tests/test_faults.py", "tests/test_secrets.py")
 
 
 @nox.session
@@ -81,7 +82,7 @@ def standard(session: nox.Session, resolution: str) -> None:
 def llama_index(session: nox.Session) -> None:
     """LlamaIndex with the openai that it takes."""
     _install(session, "langchain,llama-index,openai,server", LLAMA_INDEX, EMBEDDINGS)
-    _test(session, "tests/llama_index", "tests/models/test_openai.py")
+    _test(session, "tests/llama_index", *OPENAI)
 
 
 @nox.session

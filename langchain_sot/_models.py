@@ -6,6 +6,7 @@ It is opened by hand: a Runnable in between would cost time for every chunk.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from traceback import walk_tb
 from typing import Any, TypeAlias
 
 from langchain_core.documents import Document
@@ -98,6 +99,9 @@ class Way:
                     async for chunk in stream:
                         for piece in step.pieces(chunk):
                             yield piece
+                except ValueError as error:
+                    if not _says_nothing(error):
+                        raise
                 finally:
                     if close := getattr(stream, "aclose", None):
                         await close()
@@ -119,6 +123,9 @@ class Way:
                 try:
                     for chunk in stream:
                         yield from step.pieces(chunk)
+                except ValueError as error:
+                    if not _says_nothing(error):
+                        raise
                 finally:
                     getattr(stream, "close", lambda: None)()
             else:
@@ -233,6 +240,12 @@ def _chat_models(model: Runnable[Any, Any], config: RunnableConfig) -> list[Base
         case _:
             inner = getattr(model, "sot_chat_model", None)  # that of an agent, which is reached by its own way
             return [inner] if isinstance(inner, BaseChatModel) else []
+
+
+def _says_nothing(error: ValueError) -> bool:
+    """Tell whether LangChain itself raised *error*: it does so where a model's stream is empty."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__") == BaseChatModel.__module__
 
 
 def _tries(model: BaseChatModel) -> int:

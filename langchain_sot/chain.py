@@ -71,7 +71,7 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
     'Paris.'
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     llm: SkipValidation[Runnable[LanguageModelInput, BaseMessage]]
     """Any chat model, or Runnable with a chat model's input and output."""
@@ -112,11 +112,13 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         Settings(**self._settings())
         for name, model in {"llm": self.llm, "point_llm": self.point_llm}.items():
             if not isinstance(model, Runnable) and not (name == "point_llm" and model is None):
-                raise ConfigurationError(f"{name}={model!r} cannot work: use a chat model, such as ChatOpenAI(...)")
+                kind = type(model).__name__  # not the value: it may hold a key
+                raise ConfigurationError(
+                    f"{name} of type {kind} cannot work: use a chat model, such as ChatOpenAI(...)"
+                )
         if self.retriever is not None and not isinstance(self.retriever, Runnable):
-            raise ConfigurationError(
-                f"retriever={self.retriever!r} cannot work: use store.as_retriever(), or a Runnable"
-            )
+            kind = type(self.retriever).__name__
+            raise ConfigurationError(f"retriever of type {kind} cannot work: use store.as_retriever(), or a Runnable")
         if self.structured_skeleton:
             structured(self.llm)
             if self.abilities != Abilities():

@@ -42,7 +42,7 @@ class RetrievalOutput(RetrievalInput):
 class SoTRetrievalChain(EventRunnable[RetrievalInput, RetrievalOutput, AddableDict]):
     """Answer from what a retriever finds for each point. Made by `create_sot_retrieval_chain`."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     chain: SoTChain
 

@@ -30,7 +30,7 @@ class SkeletonChain(EventRunnable[LanguageModelInput, Skeleton, Skeleton]):
     A stream of it is one piece.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     chain: Any
     """The `SoTChain` whose step it is."""
@@ -70,7 +70,7 @@ class ExpansionChain(EventRunnable[Expansion, AIMessage, AIMessageChunk]):
     passages are cited by the numbers that they have in this point alone.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     chain: Any
     """The `SoTChain` whose step it is."""

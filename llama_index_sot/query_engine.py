@@ -9,7 +9,7 @@ except ImportError as error:
         'llama_index_sot needs llama-index-core: pip install "skeleton-of-thought[llama-index]"'
     ) from error
 
-from llama_index.core.base.response.schema import AsyncStreamingResponse
+from llama_index.core.base.response.schema import RESPONSE_TYPE, AsyncStreamingResponse
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -18,7 +18,7 @@ from llama_index.core.response_synthesizers import BaseSynthesizer, get_response
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.settings import Settings
 
-from skeleton_of_thought import ConfigurationError
+from skeleton_of_thought import ConfigurationError, Question
 
 from .synthesizer import SoTSynthesizer
 
@@ -112,6 +112,14 @@ class SoTQueryEngine(RetrieverQueryEngine):
         """Make an engine that answers from what the model knows. The settings are those of `SoTSynthesizer`."""
         return cls(_Nothing(), SoTSynthesizer(llm, without_nodes=True, **settings))
 
+    def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        _check(query_bundle)
+        return super()._query(query_bundle)
+
+    async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        _check(query_bundle)
+        return await super()._aquery(query_bundle)
+
     def as_langchain_tool(self, name: str = "query_engine", description: str | None = None) -> Any:
         """Return a LangChain tool that takes a ``question``; needs langchain-core. LlamaIndex's own is broken.
 
@@ -144,6 +152,12 @@ class SoTQueryEngine(RetrieverQueryEngine):
             self.callback_manager,
             point_retrieval=self._point_retrieval,
         )
+
+
+def _check(query: QueryBundle) -> None:
+    """Refuse what is no question before anything is retrieved for it."""
+    if not (query.image_path or query.embedding):
+        Question(query.query_str)
 
 
 class _Nothing(BaseRetriever):

@@ -3,7 +3,7 @@
 A model is asked to repeat the last words and go on from there, because a reply never begins with a blank, and so
 would not tell whether it goes on in the middle of a word. Models that do something else go on at once, or begin
 the whole text anew. What the new text begins with and the old one ends with is not said again; neither is all of the
-old one. White space of any length counts as one blank.
+old one. White space of any length counts as one blank, and a quote or dots before a repetition belong to it.
 """
 
 import re
@@ -14,6 +14,10 @@ _SURE = 4
 _BACK = 400
 """How far back a repetition may begin, unless it begins with the whole text."""
 _NEW_LINE = re.compile(r"(?:\d{1,3}[.)、]|[-*•])\s")
+_BEFORE = '"“„«…. \n'
+"""What may stand before a repetition, because it was asked for in quotes."""
+_CLOSING, _OPENING = frozenset(".,;:!?…)]}"), frozenset("([{“„«")
+"""After and before which there is a blank in a text."""
 _WITHOUT_BLANKS = "\u2e80"
 """From here on scripts have no blanks between words, nearly."""
 
@@ -36,24 +40,40 @@ class Continuation:
         if self._held is None:  # nearly always
             return text
         self._held += text
-        begun = " ".join(self._held.split())
-        blank = " " if self._held[-1:].isspace() else ""
-        if not begun or any(f"{end} ".startswith(begun + blank) for end in self._ends):
-            return ""  # it may become a repetition yet
+        if any(self._may_repeat(begun) for begun in _beginnings(self._held)):
+            return ""
         return self.flush()
 
     def flush(self) -> str:
         """End the text and return what was held back."""
         held, self._held = self._held or "", None
-        repeated = next((end for end in self._ends if _repeats(" ".join(held.split()), end)), "")
-        rest = _after(held, repeated)
+        rest, repeated = held, False
+        for begun in _beginnings(held):
+            if end := next((end for end in self._ends if self._repeats(" ".join(begun.split()), end)), ""):
+                rest, repeated = _after(begun, end), True
+                break
         if self._said[-1:].isspace():
             return rest.lstrip()
         if repeated or not self._said:
             return rest
         if _NEW_LINE.match(rest):
             return f"\n{rest}"
-        return f" {rest}" if _is_word(self._said[-1]) and _is_word(rest[:1]) else rest
+        return f" {rest}" if _are_apart(self._said[-1], rest[:1]) else rest
+
+    def _may_repeat(self, begun: str) -> bool:
+        text, blank = " ".join(begun.split()), " " if begun[-1:].isspace() else ""
+        return not text or any(f"{end} ".startswith(text + blank) for end in self._ends)
+
+    def _repeats(self, text: str, end: str) -> bool:
+        if not text.startswith(end):
+            return False
+        whole = len(end) >= _SURE or end == self._ends[0]
+        return whole or end[-1] >= _WITHOUT_BLANKS or not _is_word(text[len(end) : len(end) + 1])
+
+
+def _beginnings(held: str) -> tuple[str, ...]:
+    """Return a text as it is, and without what may stand before a repetition."""
+    return (held, held.lstrip(_BEFORE)) if held[:1] in _BEFORE else (held,)
 
 
 def _ends(said: str) -> Iterator[str]:
@@ -65,12 +85,6 @@ def _ends(said: str) -> Iterator[str]:
         yield said
 
 
-def _repeats(text: str, end: str) -> bool:
-    return text.startswith(end) and (
-        len(end) >= _SURE or end[-1] >= _WITHOUT_BLANKS or not _is_word(text[len(end) : len(end) + 1])
-    )
-
-
 def _after(text: str, repeated: str) -> str:
     """Return what follows the repetition, which may have other white space here."""
     left = len(repeated.replace(" ", ""))
@@ -78,7 +92,14 @@ def _after(text: str, repeated: str) -> str:
         if left == 0:
             return text[place:]
         left -= not sign.isspace()
-    return text if not repeated else ""
+    return ""
+
+
+def _are_apart(last: str, first: str) -> bool:
+    """Tell whether there is a blank between two signs that end and begin a word."""
+    return (_is_word(last) and (_is_word(first) or first in _OPENING)) or (
+        last in _CLOSING and (first in _OPENING or (first.isalpha() and _is_word(first)))
+    )
 
 
 def _is_word(sign: str) -> bool:

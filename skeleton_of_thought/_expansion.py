@@ -44,10 +44,12 @@ class ExpansionText:
     def _take(self, said: str) -> str:
         if self._begun:
             return self._show(said)
-        taken = 0 if self._held else len(said) - len(said.lstrip())
+        taken = 0
         while not self._begun and taken < len(said):  # sign by sign: no cutting of the text changes what is seen here
-            self._held = (self._held + said[taken]).lstrip()
-            taken += 1
+            sign, taken = said[taken], taken + 1
+            if not self._held and sign.isspace():
+                continue
+            self._held += sign
             if not self._may_repeat_title():
                 self._begin()
         return self._show(self._held + said[taken:]) if self._begun else ""

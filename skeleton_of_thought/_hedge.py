@@ -60,12 +60,16 @@ class Race:
         self._winner: int | None = None
 
     async def run(self, late: float, place: Place, heard: Heard) -> None:
-        """Ask, and ask again after *late* seconds if *place* is free. The first to speak is heard, into *heard*."""
-        second = False
+        """Ask, and ask again after *late* seconds if *place* is free and the provider has refused no call since.
+
+        The first to speak is heard, into *heard*.
+        """
+        second, refused = False, place.traffic.refused
         try:
             self._begin()
             await asyncio.wait(self._running, timeout=late)
-            if self._winner is None and not self._running[0].done() and (second := place.take_free()):
+            silent = self._winner is None and not self._running[0].done()
+            if silent and place.traffic.refused == refused and (second := place.take_free()):
                 self._pace.again += 1
                 self._begin()
             await self._end()
@@ -74,9 +78,11 @@ class Race:
             heard.add(self._heard[winner], self._began[winner] - self._began[0])
             for task in self._running:
                 task.cancel()
-            await asyncio.wait(self._running)
-            if second:
-                place.give_back()
+            try:
+                await asyncio.wait(self._running)
+            finally:  # a loop that ends cancels again who waits here
+                if second:
+                    place.give_back()
 
     def _begin(self) -> None:
         number, heard, began = len(self._running), Heard(), perf_counter()
@@ -94,8 +100,11 @@ class Race:
             if not task.cancelled():
                 task.exception()  # retrieved: the error of who has lost is nobody's
 
+        async def ask() -> None:  # it calls `_ask` when it begins: a task may be cancelled before
+            await self._ask(hear, heard)
+
         self._heard.append(heard)
-        self._running.append(asyncio.create_task(_await(self._ask(hear, heard))))
+        self._running.append(asyncio.create_task(ask()))
         self._running[-1].add_done_callback(end)
 
     def _win(self, number: int) -> None:
@@ -117,7 +126,3 @@ class Race:
                     return
         self._running[0].result()
         raise asyncio.CancelledError  # somebody else cancelled both
-
-
-async def _await(work: Awaitable[None]) -> None:
-    await work

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeAlias
 
+from ._signs import WholeSigns
 from .calls import LLM, TOOL_CALLS, Allowance, Call, Finish, Said, Usage
 from .errors import ConfigurationError, ModelTimeoutError
 
@@ -91,6 +92,7 @@ async def listen(
     between = patience.between_tokens if patience else None
     clock = asyncio.get_running_loop().time
     silence = asyncio.timeout(first) if patience else None
+    signs = WholeSigns()
     try:
         async with silence or nullcontext():
             async for piece in pieces:
@@ -100,6 +102,7 @@ async def listen(
                     allow(piece)
                     continue
                 text, origin = (piece, None) if isinstance(piece, str) else _take(piece, heard)  # nearly always text
+                text = signs.feed(text)
                 if text:
                     heard.first = heard.first or perf_counter() - started
                     heard.pieces += 1
@@ -108,6 +111,8 @@ async def listen(
                 if (text or origin is not None) and hear(text, origin):
                     heard.enough = True
                     break
+            if rest := signs.flush():
+                hear(rest, None)
     except TimeoutError as error:
         if silence and silence.expired():
             raise ModelTimeoutError(first if heard.first is None else between) from error

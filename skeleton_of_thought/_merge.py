@@ -64,7 +64,7 @@ class Merger:
 
     def _release(self, number: int) -> str:
         held = self._held[number]
-        if self._patient and number not in self._shown | self._done and len(held) < 2:
+        if self._patient and len(held) < 2 and number not in self._shown and number not in self._done:
             return ""
         before = BETWEEN_POINTS if self._shown and number not in self._shown else ""
         self._shown.add(number)

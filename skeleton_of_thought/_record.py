@@ -5,8 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
+from ._critical_path import critical_path
 from ._merge import BETWEEN_POINTS
-from .answer import Answer, Question, Route, Section, Source, Timings, critical_path
+from .answer import Answer, Question, Route, Section, Source, Timings
 from .calls import Call, Stage, Usage
 from .skeleton import Point, Skeleton
 

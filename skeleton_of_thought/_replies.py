@@ -16,6 +16,10 @@ _BEYOND = 200
 """Signs that a model may write after its list is over before it is cut off. Most end by themselves, and tell usage."""
 
 
+_CUT = frozenset({"length", "content_filter", "refusal"})
+"""Why a reply ends in the middle of a line."""
+
+
 class Reply(Protocol):
     """Takes what a model says."""
 
@@ -62,7 +66,7 @@ class PointReply:
 
     def begin(self, *, exact: bool) -> None:
         """Begin to hear a request."""
-        self._cleaned = ExpansionText(self._point, begun=bool(self._pieces))
+        self._cleaned = ExpansionText(self._point, begun=exact and bool(self._pieces))  # who begins anew repeats it
         self._again = Continuation(self.said) if self._pieces and not exact else None
 
     def hear(self, text: str, _: object) -> None:
@@ -111,7 +115,7 @@ class SkeletonReply:
     def begin(self, *, exact: bool) -> None:
         """Begin to hear a request."""
         if not self.said:
-            self.parser, self.heard = self._new_parser(), []
+            self.parser, self.heard, self._beyond = self._new_parser(), [], 0
         self._again = Continuation(self.said) if self.said and not exact else None
 
     def hear(self, text: str, origin: object) -> bool:
@@ -122,7 +126,7 @@ class SkeletonReply:
         """Find the points that the end completes."""
         if self._again:
             self._take(self._again.flush(), None)
-        self._find(self.parser, self.parser.flush(cut=finish == "length"))
+        self._find(self.parser, self.parser.flush(cut=finish in _CUT))
 
     def _take(self, text: str, origin: object) -> bool:
         if text or origin is not None:
@@ -145,12 +149,13 @@ class DirectReply:
 
     @property
     def said(self) -> str:
-        """What was shown."""
-        return "".join(self._texts)
+        """What was shown, once there is more than white space."""
+        said = "".join(self._texts)
+        return said if said.strip() else ""
 
     def begin(self, *, exact: bool) -> None:
         """Begin to hear a request."""
-        self._again = Continuation(self.said) if self._texts and not exact else None
+        self._again = Continuation(self.said) if self.said and not exact else None
 
     def hear(self, text: str, origin: object) -> None:
         """Take a text."""
@@ -165,7 +170,7 @@ class DirectReply:
             raise EmptyTextError(finish)
 
     def _give(self, text: str, origin: object) -> None:
-        self._heard = self._heard or bool(text) or origin is not None
+        self._heard = self._heard or bool(text.strip()) or origin is not None
         if text:
             self._texts.append(text)
         self._show(text, origin)

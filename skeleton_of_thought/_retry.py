@@ -26,7 +26,6 @@ _NAMED = frozenset({
     "botocore.HTTPClientError",
     "google.ServerError",
     "groq.APIConnectionError",
-    "grpc.aio.AioRpcError",
     "httpcore.NetworkError",
     "httpcore.ProtocolError",
     "httpcore.TimeoutException",
@@ -42,8 +41,11 @@ _NAMED = frozenset({
 _HOPELESS = frozenset({"httpx.InvalidURL", "httpx.LocalProtocolError", "httpx.UnsupportedProtocol"})
 _HOPELESS |= {name.replace("httpx", "httpx2") for name in _HOPELESS}
 """What clients cannot even send."""
-_KINDS = frozenset({"api_error", "internal_error", "internal_server_error", "overloaded_error", "server_error"})
-"""What servers call their own faults in a stream, where there is no status any more."""
+_BUSY = frozenset({"RESOURCE_EXHAUSTED", "overloaded_error", "rate_limit_error", "rate_limit_exceeded"})
+"""What providers call a refusal in a stream, where there is no status any more, or that of a reply that began well."""
+_KINDS = _BUSY | {"api_error", "internal_error", "internal_server_error", "server_error", "timeout_error"}
+_KINDS |= {"ABORTED", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE"}
+"""What they call their own faults there; those in capitals are the codes of gRPC."""
 _SPENT = frozenset({"billing_not_active", "insufficient_quota"})
 """Refused with 429, and not better in a minute."""
 
@@ -102,7 +104,7 @@ def is_transient(error: BaseException) -> bool:
         return told
     if (status := status_of(error)) is not None:
         return status in _STATUSES or status >= 500
-    if isinstance(error, TimeoutError | ConnectionError):
+    if any(isinstance(each, TimeoutError | ConnectionError) for each in _causes(error)):
         return True
     return bool(_names(error) & _NAMED or _words(error) & _KINDS)
 
@@ -110,23 +112,26 @@ def is_transient(error: BaseException) -> bool:
 def is_refusal(error: BaseException) -> bool:
     """Tell whether a provider bears no more calls for now, so that others need not try either."""
     status = status_of(error)
+    if status is None:
+        return bool(_words(error) & _BUSY)
     return status in _REFUSALS or (status == 503 and retry_after(error) is not None)
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the HTTP status that an error tells of."""
+    """Return the HTTP status that an error tells of. An error in a stream may have that of a reply that began well."""
     for each in _causes(error):
         for holder in (each, getattr(each, "response", None)):
-            for name in ("status_code", "status", "code", "http_status"):
-                value = getattr(holder, name, None)
-                if isinstance(value, int) and 100 <= value < 600:
+            named = [getattr(holder, name, None) for name in ("status_code", "status", "code", "http_status")]
+            metadata = holder.get("ResponseMetadata") if isinstance(holder, Mapping) else None  # as botocore has it
+            for value in (*named, metadata and metadata.get("HTTPStatusCode")):
+                if isinstance(value, int) and 400 <= value < 600:
                     return int(value)
     return None
 
 
 def retry_after(error: BaseException) -> float | None:
     """Return the seconds that a provider asks to be left alone for: ``retry-after-ms``, or ``retry-after``."""
-    if milliseconds := _number(_header(error, "retry-after-ms")):
+    if (milliseconds := _number(_header(error, "retry-after-ms"))) is not None:
         return milliseconds / 1000
     told = _header(error, "retry-after")
     if told is None:
@@ -138,7 +143,7 @@ def retry_after(error: BaseException) -> float | None:
 def _until(date: str) -> float | None:
     try:
         moment = parsedate_to_datetime(date)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (aware - datetime.now(UTC)).total_seconds())
@@ -154,16 +159,24 @@ def _number(text: str | None) -> float | None:
 
 def _header(error: BaseException, name: str) -> str | None:
     for each in _causes(error):
-        headers = getattr(getattr(each, "response", None), "headers", None)
-        if isinstance(headers, Mapping) and (found := headers.get(name)) is not None:
-            return str(found)
+        for holder in (getattr(each, "response", None), each):  # aiohttp's own errors have them themselves
+            headers = getattr(holder, "headers", None)
+            if isinstance(headers, Mapping) and (found := headers.get(name)) is not None:
+                return str(found)
     return None
 
 
 def _words(error: BaseException) -> set[str]:
     """Return what a provider calls an error, for machines."""
-    told = (getattr(each, name, None) for each in _causes(error) for name in ("code", "type"))
-    return {word for word in told if isinstance(word, str)}
+    words = set[object]()
+    for each in _causes(error):
+        code, body = getattr(each, "code", None), getattr(each, "body", None)
+        words |= {code, getattr(each, "type", None)} if isinstance(code, str | int | None) else set()
+        if callable(code) and "grpc.RpcError" in _names(each):
+            words.add(getattr(code(), "name", None))
+        told = body.get("error") if isinstance(body, Mapping) else None  # as Anthropic's package keeps it
+        words |= {told.get("type")} if isinstance(told, Mapping) else set()
+    return {word for word in words if isinstance(word, str)}
 
 
 def _names(error: BaseException) -> set[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
@@ -66,12 +65,14 @@ class Question:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise InputError(f"a question is text, not {type(self.text).__name__}")
-        if not self.text.strip() and self.origin is None:
+        _check_signs("the question", self.text)
+        if not any(sign.isprintable() and sign != " " for sign in self.text) and self.origin is None:
             raise InputError("the question is empty: ask something, in words")
-        try:
-            self.text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"the question has half a sign at {error.start}: decode it as UTF-8") from error
+        for name, messages in {"history": self.history, "since": self.since}.items():
+            for number, message in enumerate(messages, 1):
+                _check_signs(f"message {number} of {name}", message.text)
+        for number, passage in enumerate(self.passages, 1):
+            _check_signs(f"passage {number}", passage.text if isinstance(passage, Passage) else passage)
 
     @property
     def given(self) -> tuple[Passage, ...]:
@@ -81,6 +82,13 @@ class Question:
             passage = each if isinstance(each, Passage) else Passage(each)
             given.setdefault(passage.same, passage)
         return tuple(given.values())
+
+
+def _check_signs(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name} has half a sign at {error.start}: decode it as UTF-8") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,29 +277,3 @@ def heading_of(point: Point, style: Heading) -> str:
             return f"### {point.title}\n\n"
         case "none":
             return ""
-
-
-def critical_path(
-    skeleton: Skeleton,
-    skeleton_seconds: float,
-    seconds: Mapping[int, float],
-    retrieval: Mapping[int, float] = MappingProxyType({}),
-    begun: Mapping[int, float] = MappingProxyType({}),
-) -> float:
-    """Add the time of the skeleton to that of the longest chain of points.
-
-    Args:
-        retrieval: what each point retrieved for; it begins when the point is known.
-        begun: when each point was known; when the skeleton was complete, where it is not told.
-
-    >>> skeleton = Skeleton((Point(1, "A"), Point(2, "B"), Point(3, "C", after=(1,))))
-    >>> critical_path(skeleton, 1.0, {1: 2.0, 2: 4.0, 3: 3.0})
-    6.0
-    """
-    done: dict[int, float] = {}
-    after = {point.number: point.after for point in skeleton.points}
-    for number in skeleton.order().static_order():
-        if number in seconds:
-            found = begun.get(number, skeleton_seconds) + retrieval.get(number, 0.0)
-            done[number] = seconds[number] + max(found, *(done.get(earlier, 0.0) for earlier in after[number]), 0.0)
-    return max(done.values(), default=skeleton_seconds)

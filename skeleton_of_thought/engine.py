@@ -47,7 +47,8 @@ class SkeletonOfThought(Settings):
         for name in ("llm", "point_llm"):
             value = getattr(self, name)
             if not callable(value) and not (name == "point_llm" and value is None):
-                raise ConfigurationError(f"{name}={value!r} cannot be called: use a model, such as OpenAIModel(...)")
+                kind = type(value).__name__  # not the value: it may hold a key
+                raise ConfigurationError(f"{name} of type {kind} cannot work: use a model, such as OpenAIModel(...)")
         if isinstance(self.max_concurrency, int):  # one bound for the object and its copies
             object.__setattr__(self, "max_concurrency", Limit(self.max_concurrency))
 

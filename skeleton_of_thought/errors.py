@@ -73,8 +73,12 @@ class EmptyTextError(SoTError):
         self.finish = finish
 
     def __str__(self) -> str:
-        cure = ": raise point_max_tokens, which thoughts count against too" if self.finish == "length" else ""
-        return f"the model wrote nothing (finish reason {self.finish!r}){cure}"
+        cures = {
+            "length": ": raise point_max_tokens, which thoughts count against too",
+            "content_filter": ": the provider's filter took it, so reword the question",
+            "tool_calls": ": give point_llm a model without tools",
+        }
+        return f"the model wrote nothing (finish reason {self.finish!r}){cures.get(self.finish or '', '')}"
 
 
 class ModelTimeoutError(SoTError, TimeoutError):

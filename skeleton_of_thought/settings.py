@@ -49,7 +49,7 @@ class Settings:
     max_concurrency: int | Limit = 16
     """Model calls in flight, over all runs of the object. A `Limit` bounds several objects together."""
     rate_limit: Waits | None = None
-    """Requests and tokens a minute: a `RateLimit`, or anything that waits as it does. May be given to several chains."""
+    """Requests and tokens a minute: a `RateLimit`, or what waits as it does. Several chains may be given the same."""
     retry: Retry = Retry()
     """What may go well the next time is tried again."""
     timeout: float | Timeout | None = None
@@ -105,14 +105,18 @@ class Settings:
 
     def _check_kinds(self) -> None:
         if self.retriever is not None and not callable(self.retriever):
-            raise ConfigurationError(
-                f"retriever={self.retriever!r} cannot be called: see skeleton_of_thought.Retriever"
-            )
+            raise ConfigurationError(f"retriever of type {_kind(self.retriever)} cannot work: use a function")
         if not isinstance(self.pipelined, bool):
             raise ConfigurationError(f"pipelined={self.pipelined!r} cannot work: use True or False")
         if self.rate_limit is not None and not callable(getattr(self.rate_limit, "wait", None)):
-            raise ConfigurationError(f"rate_limit={self.rate_limit!r} cannot work: use skeleton_of_thought.RateLimit(...)")
+            cure = "use skeleton_of_thought.RateLimit(...)"
+            raise ConfigurationError(f"rate_limit of type {_kind(self.rate_limit)} cannot work: {cure}")
         for name, kind in {"prompts": Prompts, "retry": Retry, "hedge": Hedge}.items():
             value = getattr(self, name)
             if not isinstance(value, kind) and not (value is None and name == "hedge"):
-                raise ConfigurationError(f"{name}={value!r} cannot work: use skeleton_of_thought.{kind.__name__}(...)")
+                cure = f"use skeleton_of_thought.{kind.__name__}(...)"
+                raise ConfigurationError(f"{name} of type {_kind(value)} cannot work: {cure}")
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__  # not the value: it may hold a key

@@ -8,6 +8,7 @@ A skeleton is what a model wrote, so the parser has to be tolerant, and it must 
   numbered headings both are. Details, as well as lines that are indented deeper than the first point, are passed over.
 * Numbers never fall. One that does begins a second list, and the skeleton is over; one that is written twice is a
   slip. Points are numbered anew, from 1, in the order they came.
+* Signs that are not seen (controls, escape sequences, marks of direction) are not there; any blank is a blank.
 * Thoughts between ``<think>`` and ``</think>`` are not the answer.
 * Whatever comes before the list is a preamble, whatever comes after it is not needed. A long preamble may be a
   thought whose opening tag was lost: then the model is heard to its end.
@@ -51,10 +52,11 @@ class Skeleton:
 
     def __post_init__(self) -> None:
         numbers = [point.number for point in self.points]
-        if len(set(numbers)) < len(numbers):
+        known = set(numbers)
+        if len(known) < len(numbers):
             raise SkeletonError(f"a point's number appears twice: {numbers}")
         for point in self.points:
-            if unknown := set(point.after) - set(numbers):
+            if unknown := set(point.after) - known:
                 raise SkeletonError(
                     f"point {point.number} ({point.title!r}) comes after unknown points {sorted(unknown)}"
                 )
@@ -102,6 +104,11 @@ def _numbered(dress: str) -> re.Pattern[str]:
     )
 
 
+_UNSEEN = re.compile(  # but not what joins letters
+    r"\x1b\[[0-?]*[ -/]*[@-~]"
+    r"|[\0-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff\ufffd]"
+)
+_BLANK = re.compile(r"[^\S\t ]")
 _HEADING = _numbered(r"\#{1,6}[ \t]*")
 _NUMBER = _numbered("")
 _BULLET = re.compile(r"(?P<indent>[ \t]*)[-*+•‣▪◦●·–—][ \t]+(?=\S)")
@@ -187,6 +194,8 @@ class SkeletonParser:
         answer = None if self.done or self._kept else after_lost_reasoning(line)
         if answer is not None:  # everything until here was a thought
             self._forget()
+        elif self._over or not line.strip():
+            return
         for item in _items_on(line if answer is None else answer):
             if not self._over:
                 self._read_item(item)
@@ -254,7 +263,7 @@ def _items_on(line: str) -> list[str]:
 
     Three numbers in a row are a list. One or two could be part of a sentence.
     """
-    starts: list[int] = []
+    line, starts = _BLANK.sub(" ", _UNSEEN.sub("", line)), list[int]()
     for place in (0, *(found.start() for found in _NEXT_NUMBER.finditer(line))):
         number = _NUMBER.match(line, place)
         if number and _value(number) == len(starts) + 1:

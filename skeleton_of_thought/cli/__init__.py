@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from . import ask, failure
 from .settings import add_settings
@@ -43,7 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Same as argparse's, but an error is one line, and a description keeps its lines."""
+    """Same as argparse's, but an error is one line, a description keeps its lines, and flags are not abbreviated."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False} | named)
+
+    def parse_args(self, *arguments: Any, **named: Any) -> Any:
+        """Parse; of what is not known show the flags alone, since the rest may be a key."""
+        known, unknown = self.parse_known_args(*arguments, **named)
+        if unknown:
+            flags = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+            self.error(f"unrecognized arguments: {' '.join(flags) or len(unknown)}")
+        return known
 
     def error(self, message: str) -> NoReturn:
         self.exit(failure.USAGE, f"sot: {message}: see `{self.prog} --help`\n")

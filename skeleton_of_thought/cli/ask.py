@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -83,7 +84,9 @@ def _key(variable: str | None) -> str | None:
     if variable is None:
         return None
     if not (key := os.environ.get(variable)):
-        raise ConfigurationError(f"the environment variable {variable!r} is empty: put the key into it")
+        named = re.fullmatch("[A-Z_][A-Z0-9_]*", variable)  # anything else may be the key itself
+        told = repr(variable) if named else "that --api-key-env names"
+        raise ConfigurationError(f"the environment variable {told} is empty: put the key into it")
     return key
 
 

@@ -26,19 +26,21 @@ class AsText:
     """The text in reading order, as soon as it can be read."""
 
     def __init__(self) -> None:
-        self._shown = ""
+        self._shown = 0
+        self._ended = True
 
     def hear(self, event: Event) -> None:
         """Print text."""
         if isinstance(event, Text):
-            self._shown += event.text
+            self._shown += len(event.text)
+            self._ended = event.text.endswith("\n")
             print(event.text, end="", flush=True)
 
     def leave(self, answer: Answer | None) -> None:
         """Print what has not been shown, and end the line."""
-        rest = answer.text[len(self._shown) :] if answer else ""
-        if text := self._shown + rest:
-            print(rest, end="" if text.endswith("\n") else "\n")
+        rest = answer.text[self._shown :] if answer else ""
+        ended = rest.endswith("\n") if rest else self._ended
+        print(rest, end="" if ended else "\n")
 
 
 class AsJson:

@@ -7,7 +7,13 @@ from rich.cells import cell_len
 _WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
 """Scripts that need no spaces: a line may end after each sign."""
 _PIECE = re.compile(rf"\s+|[{_WIDE}]|[^\s{_WIDE}]+")
-_CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)])
+_CONTROL = dict.fromkeys([
+    *range(9),
+    *range(11, 32),
+    *range(127, 160),
+    *range(0x202A, 0x202F),  # marks of direction that turn around what follows
+    *range(0x2066, 0x206A),
+])
 
 
 def harmless(text: str) -> str:

@@ -91,7 +91,7 @@ _AGAINST = (
         r"\b(?:json|yaml|xml|csv|toml|markdown table|html table)\b",
         r"\b(?:as|in|into|make|create|with|draw) (?:a |an )?(?:[\w-]+ )?(?:table|spreadsheet|diagram|chart)\b",
         r"\b(?:answer|reply|respond) (?:only )?(?:with|in) (?:only |just |one |a single |yes|no\b|true|exactly)",
-        r"\byes or no\b|\btrue or false\b|\bmultiple[- ]choice\b|\bA[).:][^?]*\bB[).:]",
+        r"\byes or no\b|\btrue or false\b|\bmultiple[- ]choice\b|\bA[).:](?:(?!\bA[).:])[^?])*\bB[).:]",
         r"\bclassify\b|\bextract\b|\blabel (?:the|each|this)\b",
         r"\bin (?:one|1|a single|two|2|a few|\d+) (?:words?|sentences?|lines?)\b|\bone[- ]word\b|\bbriefly\b|表格|用一句话|只回答|简短",
     ),

@@ -1,60 +1,31 @@
-"""A loopback endpoint that has no model and only takes its time: for tests and measurements of real clients."""
+"""A loopback endpoint that has no model and only takes its time, or fails: to test and measure real clients."""
 
 import asyncio
-import json
 import random
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping, Sequence
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from itertools import cycle, islice, pairwise
+from itertools import pairwise
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..calls import Finish, Usage
+from ..errors import InputError
 from ..models.generation import Generated, Generation
+from ._breaking import breaking, reject
+from ._exchange import App, Exchange, LoggedRequest, Receive, Scope, Send, transport_of
+from .faults import Empty, Fault, FaultPlan, Rejected
+from .rates import rate_headers
+from .script import ReplyFunction, ScriptReply, filler
+from .scripted import Key
 
-ReplyFunction: TypeAlias = Callable[[Generation], str]
-
-_Message: TypeAlias = MutableMapping[str, Any]
-_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
-_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
-_App: TypeAlias = Callable[[MutableMapping[str, Any], _Receive, _Send], Awaitable[None]]
-
+if TYPE_CHECKING:
+    from ..server.requests import Asked
 
 # -- what is said, and when ----------------------------------------------------------------------------
-
-
-def filler(generation: Generation) -> str:
-    """Say as many words as are asked for, 64 if none are: the same words each time."""
-    return " ".join(islice(cycle(("one", "word", "after", "another,", "and")), generation.max_tokens or 64))
-
-
-def script_reply(*, skeleton: str, points: Mapping[int, str], direct: str = "") -> ReplyFunction:
-    """Make a reply function that tells the requests of a run apart by their last message.
-
-    The point is the one whose title, as it stands in *skeleton*, comes last in the task. Without any title
-    a task that has the word "skeleton" gets the skeleton, and any other gets *direct*. A closing assistant
-    message belongs to the task.
-    """
-    titles = {int(number): title for number, title in re.findall(r"^\s*(\d+)[.)]\s*(.*\w)", skeleton, re.MULTILINE)}
-
-    def reply(generation: Generation) -> str:
-        task = _task(generation)
-        found = {task.rfind(title): number for number, title in titles.items() if title in task}
-        if found:
-            return points[found[max(found)]]
-        return skeleton if "skeleton" in task.lower() else direct
-
-    return reply
-
-
-def _task(generation: Generation) -> str:
-    if generation.prompt is not None:
-        return generation.prompt
-    users = [number for number, message in enumerate(generation.messages) if message.role == "user"]
-    return "\n".join(message.text for message in generation.messages[users[-1] if users else 0 :])
 
 
 def _cut(text: str, generation: Generation) -> tuple[list[str], str]:
@@ -86,6 +57,8 @@ class _Load:
     in_flight: int = 0
     seen: dict[str, Any] = field(default_factory=dict)
     """A tree of words: what has been asked so far."""
+    times: Counter[str] = field(default_factory=Counter)
+    """How often each text was asked."""
 
     def cached(self, asked: list[str]) -> int:
         """Tell how many words an earlier request began with too, and remember this one."""
@@ -104,7 +77,9 @@ class LatencyModel:
     prefix cache, the words that an earlier request began with too are reported as cached; they cost the same.
     """
 
-    first_token: float = 0.0
+    first_token: float | Callable[[random.Random], float] = 0.0
+    """Or a function that draws it: ``lambda chance: 0.02 if chance.random() < 0.95 else 0.5``. Chance comes from the
+    seed, the request's text and how often that was asked before, so that asking again may be luckier."""
     per_token: float = 0.0
     slowdown: Slowdown = ()
     """By what to multiply, given the texts in flight: a function, or points of a curve, ``[(1, 1.0), (16, 2.5)]``."""
@@ -116,20 +91,26 @@ class LatencyModel:
     """Requests in flight above which `LatencyServer` answers 429."""
     retry_after: float = 1.0
     """Seconds, for the ``Retry-After`` header of a 429."""
+    headers: Callable[[int], Mapping[str, str]] | None = None
+    """What every reply carries, given the requests in flight: `rate_headers`, for example. By default a server with
+    a ``capacity`` tells how much of it is left."""
     name: str = "latency-model"
     _load: _Load = field(default_factory=_Load, init=False, repr=False)
 
-    async def generate(self, generation: Generation, /) -> AsyncGenerator[Generated, None]:
+    def generate(self, generation: Generation, /) -> AsyncGenerator[Generated, None]:
         """Say the reply, in time."""
-        tokens, reason = _cut(self.reply(generation), generation)
+        return self._say(*_cut(self.reply(generation), generation), generation)
+
+    async def _say(self, tokens: Sequence[str], reason: str, generation: Generation) -> AsyncGenerator[Generated, None]:
         asked = (generation.prompt or " ".join(message.text for message in generation.messages)).split()
         cached = self._load.cached(asked)
         chance = random.Random(f"{self.seed} {asked}")  # noqa: S311 -- jitter, not a secret
+        first = self._first(f"{self.seed} {asked}")
         self._load.in_flight += 1
         due = time.monotonic()  # each token has its time: what one is late by does not add up
         try:
             for number, token in enumerate(tokens):
-                pause = self.first_token if number == 0 else self.per_token
+                pause = first if number == 0 else self.per_token
                 jitter = 1 + self.jitter * chance.uniform(-1, 1)
                 due += pause * jitter * _factor(self.slowdown, self._load.in_flight)
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -139,39 +120,70 @@ class LatencyModel:
         yield Usage(len(asked), len(tokens), cached)
         yield Finish(reason)
 
+    def _first(self, asked: str) -> float:
+        if not callable(self.first_token):
+            return self.first_token
+        self._load.times[asked] += 1
+        return self.first_token(random.Random(f"{asked} {self._load.times[asked]}"))  # noqa: S311 -- no secret
+
+    def _told(self, in_flight: int) -> Mapping[str, str]:
+        if self.headers is not None:
+            return self.headers(in_flight)
+        if self.capacity is None:
+            return {}
+        left = max(0, self.capacity - in_flight)
+        return rate_headers(limit=self.capacity, remaining=left, seconds=self.retry_after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Instead:
+    """A `Generator` that says an empty reply in the time of a model, and under its name."""
+
+    model: LatencyModel
+    fault: Empty
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    def generate(self, generation: Generation, /) -> AsyncGenerator[Generated, None]:
+        return self.model._say(_cut(self.fault.text, Generation())[0], self.fault.finish, generation)
+
 
 # -- the server ----------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class LoggedRequest:
-    """A request that a `LatencyServer` got. Times are those of ``time.perf_counter``."""
-
-    path: str
-    body: Any
-    """The parsed JSON, or ``None``."""
-    began: float
-    ended: float | None = None
-    status: int | None = None
-    cancelled: bool = False
-    """The client went away before its reply was complete."""
-
-
 class LatencyServer:
     """An OpenAI-compatible endpoint on a free loopback port, with a log of what it was asked.
+
+    Args:
+        faults: what goes wrong, and when; see `faults_by` and `random_faults`. A request that is turned away
+            because the server is full has no other fault, and does not count as one that came before.
+        stage_of: how requests are told apart. By default as the model's reply does it that `script_reply` makes.
 
     >>> with LatencyServer(LatencyModel(reply=lambda generation: "Hello.")) as server:
     ...     server.base_url.startswith("http://127.0.0.1:"), server.requests
     (True, [])
     """
 
-    def __init__(self, model: LatencyModel | None = None) -> None:
+    def __init__(
+        self,
+        model: LatencyModel | None = None,
+        *,
+        faults: FaultPlan | None = None,
+        stage_of: Callable[[Generation], Key] | None = None,
+    ) -> None:
         self.model = model or LatencyModel()
         self.requests: list[LoggedRequest] = []
         """All requests that asked for a text, in the order in which they came."""
         self.peak = 0
         """Most requests that were ever in flight."""
         self.base_url = ""
+        script = self.model.reply if isinstance(self.model.reply, ScriptReply) else ScriptReply(skeleton="", points={})
+        self._stage_of = stage_of or script.stage_of
+        self._faults = faults
+        self._earlier: Counter[Key] = Counter()
+        self._transports: set[asyncio.Transport] = set()
         self._stack = ExitStack()
 
     @property
@@ -179,12 +191,16 @@ class LatencyServer:
         """Requests that have come and not ended."""
         return sum(request.ended is None for request in self.requests)
 
+    @property
+    def connections(self) -> int:
+        """Connections that are open and that a request has come by."""
+        return sum(not transport.is_closing() for transport in tuple(self._transports))
+
     def __enter__(self) -> "LatencyServer":
         # Here, because only a server that is started needs the extra.
-        from ..server import application, running
+        from ..server import running
 
-        app = application(self.model)
-        self.base_url = self._stack.enter_context(running(self._logged(app))).base_url
+        self.base_url = self._stack.enter_context(running(self._door())).base_url
         return self
 
     def __exit__(
@@ -198,61 +214,76 @@ class LatencyServer:
 
     def wait_until(self, in_flight: int, *, timeout: float = 10.0) -> None:
         """Wait until so many requests are in flight; a `TimeoutError` after *timeout* seconds."""
-        deadline = time.monotonic() + timeout
-        while self.in_flight != in_flight:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.in_flight} requests are in flight, not {in_flight}")
-            time.sleep(0.002)
+        _wait(lambda: self.in_flight, in_flight, "requests are in flight", timeout)
 
-    def _logged(self, app: _App) -> _App:
-        async def door(scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+    def wait_until_left(self, *, timeout: float = 10.0) -> None:
+        """Wait until no client is connected any more; a `TimeoutError` after *timeout* seconds."""
+        _wait(lambda: self.connections, 0, "clients are connected", timeout)
+
+    def _door(self) -> App:
+        from ..server import application  # as above
+
+        app = application(self.model)
+
+        async def door(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                self._transports = {each for each in self._transports if not each.is_closing()}
+                self._transports.add(transport_of(receive))
             if scope["type"] != "http" or scope["method"] != "POST":
                 await app(scope, receive, send)
                 return
-            body, messages = await _read(receive)
-            logged = LoggedRequest(scope["path"], body, time.perf_counter())
+            logged = LoggedRequest(scope["path"], None, time.perf_counter())
+            exchange = Exchange(receive, send, logged, lambda: self.model._told(self.in_flight))
+            body = await exchange.read()
             self.requests.append(logged)
-            in_flight = self.in_flight
-            self.peak = max(self.peak, in_flight)
-            full = self.model.capacity is not None and in_flight > self.model.capacity
+            self.peak = max(self.peak, self.in_flight)
             try:
-                await (self._turn_away if full else app)(scope, *_watched(logged, messages, receive, send))
+                await self._answer(app, scope, exchange, _read(logged.path, body))
             finally:
                 logged.ended = time.perf_counter()
 
         return door
 
-    async def _turn_away(self, _: MutableMapping[str, Any], __: _Receive, send: _Send) -> None:
-        error = {"message": "too many requests", "type": "rate_limit_error", "param": None, "code": None}
-        headers = [(b"content-type", b"application/json"), (b"retry-after", str(self.model.retry_after).encode())]
-        await send({"type": "http.response.start", "status": 429, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps({"error": error}).encode()})
+    async def _answer(self, app: App, scope: Scope, exchange: Exchange, asked: "Asked | None") -> None:
+        from ..server import application  # as above
+
+        if asked is not None:
+            exchange.logged.stage = self._stage_of(asked.generations[0])
+        if self.model.capacity is not None and self.in_flight > self.model.capacity:
+            full = Rejected(429, {"retry-after": str(self.model.retry_after)})
+            await reject(exchange, full, "too many requests")
+            return
+        exchange.logged.fault = fault = self._fault(exchange.logged) if asked else None
+        match fault:
+            case None:
+                await app(scope, exchange.receive, exchange.send)
+            case Rejected():
+                await reject(exchange, fault)
+            case Empty():
+                await application(_Instead(self.model, fault))(scope, exchange.receive, exchange.send)
+            case _:
+                stream = asked is not None and asked.stream
+                await app(scope, exchange.receive, breaking(exchange, fault, stream=stream))
+
+    def _fault(self, request: LoggedRequest) -> Fault | None:
+        earlier = self._earlier[request.stage]
+        self._earlier[request.stage] += 1
+        return self._faults(request, earlier) if self._faults else None
 
 
-async def _read(receive: _Receive) -> tuple[Any, list[_Message]]:
-    messages = [await receive()]
-    while messages[-1].get("more_body"):
-        messages.append(await receive())
-    try:
-        return json.loads(b"".join(message.get("body", b"") for message in messages)), messages
-    except ValueError:
-        return None, messages
+def _read(path: str, body: bytes) -> "Asked | None":
+    """Read what is asked; ``None`` for what the endpoint will refuse."""
+    from ..server.requests import read_chat, read_text  # as above
+
+    reader = {"/v1/chat/completions": read_chat, "/v1/completions": read_text}.get(path)
+    with suppress(InputError):
+        return reader(body) if reader else None
+    return None
 
 
-def _watched(logged: LoggedRequest, messages: list[_Message], receive: _Receive, send: _Send) -> tuple[_Receive, _Send]:
-    """Hand on what is received and sent, the *messages* that were read already first, and note what happens."""
-    waiting, complete = iter(messages), False
-
-    async def watched_receive() -> _Message:
-        message = next(waiting, None) or await receive()
-        logged.cancelled |= message["type"] == "http.disconnect" and not complete
-        return message
-
-    async def watched_send(message: _Message) -> None:
-        nonlocal complete
-        if message["type"] == "http.response.start":
-            logged.status = message["status"]
-        complete = message["type"] == "http.response.body" and not message.get("more_body")
-        await send(message)
-
-    return watched_receive, watched_send
+def _wait(count: Callable[[], int], goal: int, what: str, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while count() != goal:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{count()} {what}, not {goal}")
+        time.sleep(0.002)

@@ -21,7 +21,8 @@ from skeleton_of_thought import (
     Timings,
     Usage,
 )
-from skeleton_of_thought.answer import Heading, critical_path, heading_of
+from skeleton_of_thought._critical_path import critical_path
+from skeleton_of_thought.answer import Heading, heading_of
 
 SECONDS = st.floats(0, 1e6)
 ROUTE = Route("skeleton", "rules", "it asks for several things")

@@ -799,9 +799,9 @@ def test_a_question_that_cannot_be_asked(question: object) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"llm": None}, "llm=None cannot be called: use a model, such as OpenAIModel"),
-        ({"llm": "gpt-4"}, "llm='gpt-4' cannot be called"),
-        ({"point_llm": "gpt-4"}, "point_llm='gpt-4' cannot be called"),
+        ({"llm": None}, "llm of type NoneType cannot work: use a model, such as OpenAIModel"),
+        ({"llm": "gpt-4"}, "llm of type str cannot work"),
+        ({"point_llm": "gpt-4"}, "point_llm of type str cannot work"),
         ({"max_points": 1}, "max_points=1 cannot work"),
         ({"router": "sometimes"}, "router='sometimes' cannot work"),
     ],

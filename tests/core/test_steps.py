@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from skeleton_of_thought import InputError, Limit, Point, PointError, Question, Skeleton, SkeletonError, Source
+from skeleton_of_thought import InputError, Point, PointError, Question, Skeleton, SkeletonError, Source
 from skeleton_of_thought._relay import relay
 from skeleton_of_thought._schedule import Give
 from skeleton_of_thought._steps import Run

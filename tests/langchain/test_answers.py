@@ -106,10 +106,10 @@ def test_it_tells_how_it_came_about(kind: Any, way: str) -> None:
     """Route, skeleton, points, cost by stage, timings, in types that JSON knows."""
     message = ask(way, SoTChain(llm=kind(script=Script())), QUESTION)
     about = message.response_metadata["sot"]
-    assert {"route", "skeleton", "points", "usage", "finish", "sources", "timings"} == set(about)
+    assert {"route", "skeleton", "points", "usage", "finish", "complete", "sources", "timings"} == set(about)
     assert ("skeleton", "rules", []) == (about["route"]["kind"], about["route"]["by"], about["sources"])
     assert SKELETON == "\n".join(f"{point['number']}. {point['title']}" for point in about["skeleton"]["points"])
-    keys = {"number", "title", "span", "seconds", "finish", "usage", "sources"}
+    keys = {"number", "title", "span", "seconds", "finish", "failure", "usage", "sources"}
     assert [keys] * 3 == [set(point) for point in about["points"]]
     assert list(TITLES.items()) == [(point["number"], point["title"]) for point in about["points"]]
     assert list(POINTS.values()) == [message.text[slice(*point["span"])] for point in about["points"]]

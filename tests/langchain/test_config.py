@@ -90,7 +90,7 @@ def test_custom_events_tell_of_the_steps(kind: Any, way: str) -> None:
     assert list(TITLES.items()) == starts
     ends = {data["number"]: data["text"] for name, data in points if name == "sot_point_end"}
     assert POINTS == dict(sorted(ends.items()))
-    keys = {"number", "title", "text", "span", "seconds", "finish", "usage", "sources"}
+    keys = {"number", "title", "text", "span", "seconds", "finish", "failure", "usage", "sources"}
     assert [keys] * 3 == [set(data) for name, data in points if name == "sot_point_end"]
     assert {own.id for own in record.named("SoTChain")} == record.sent_by
     assert all("mine" in tags and metadata["who"] == "me" for tags, metadata in record.context)
@@ -175,14 +175,18 @@ def test_another_chain_or_model_can_be_chosen_with_a_call(way: str) -> None:
     assert (DIRECT, TEXT) == (texts[0], texts[3])
 
 
+PER_CALL = ["sot_deadline", "sot_resume", "sot_timeout"]
+"""What can be set for a call of any chain."""
+
+
 def test_what_can_be_set_in_the_models_is_known_outside() -> None:
     """Each once, of both models."""
     field = ConfigurableField(id="temperature")
     llm = Native(script=Script()).configurable_fields(temperature=field)
     chain = SoTChain(llm=llm, point_llm=llm)
-    assert ["temperature"] == [spec.id for spec in chain.config_specs]
-    assert ["temperature"] == [spec.id for spec in chain.skeleton_chain.config_specs]
-    assert ["temperature"] == [spec.id for spec in chain.expansion_chain.config_specs]
+    assert [*PER_CALL, "temperature"] == [spec.id for spec in chain.config_specs]
+    assert [*PER_CALL, "temperature"] == [spec.id for spec in chain.skeleton_chain.config_specs]
+    assert [*PER_CALL, "temperature"] == [spec.id for spec in chain.expansion_chain.config_specs]
 
 
 @MODELS

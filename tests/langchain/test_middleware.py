@@ -456,7 +456,7 @@ def test_a_checkpoint_keeps_the_message(way: str) -> None:
         ({"llm": AgentModel()}, "llm= belongs to the agent"),
         ({"max_pionts": 3}, "max_pionts"),
         ({"max_points": 0}, "max_points=0 cannot work"),
-        ({"point_llm": "gpt"}, "point_llm='gpt' cannot work"),
+        ({"point_llm": "gpt"}, "point_llm of type str cannot work"),
         ({"structured_skeleton": True}, "structured_skeleton=True cannot work in an agent"),
     ],
 )

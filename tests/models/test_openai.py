@@ -9,6 +9,7 @@ import pytest
 
 from skeleton_of_thought.calls import Abilities, Call, Finish, Message, Usage, abilities_of
 from skeleton_of_thought.errors import ConfigurationError
+from skeleton_of_thought.models import _openai_pool
 from skeleton_of_thought.models import openai as module
 from skeleton_of_thought.models.openai import OpenAIModel
 from skeleton_of_thought.server import running
@@ -202,7 +203,7 @@ def test_the_environment_is_the_openai_packages(server, monkeypatch):
     assert asyncio.run(collect(OpenAIModel("m")(CALL)))[-1] == Finish("stop")
 
 
-@pytest.mark.parametrize("setting", [{"base_url": "http://x"}, {"api_key": "k"}, {"timeout": 1.0}, {"max_retries": 0}])
+@pytest.mark.parametrize("setting", [{"base_url": "http://x"}, {"api_key": "k"}, {"timeout": 1.0}, {"max_retries": 1}])
 def test_a_client_brings_its_own_settings(setting):
     """A setting beside a client would be ignored, so it is refused."""
     with openai.OpenAI(api_key="none") as client, pytest.raises(ConfigurationError, match="brings its own settings"):
@@ -215,6 +216,21 @@ def test_the_key_is_not_shown():
 
     assert "sk-secret" not in f"{model!r} {model}"
     assert "'m'" in repr(model)
+
+
+def test_fewer_retries_than_none_are_refused():
+    """The ``openai`` package would not even ask once."""
+    with pytest.raises(ConfigurationError, match="max_retries=-1 cannot work"):
+        OpenAIModel("m", base_url="http://localhost/v1", max_retries=-1)
+
+
+@pytest.mark.parametrize("kind", [openai.OpenAI, openai.AsyncOpenAI])
+def test_a_model_tells_how_often_it_tries(kind):
+    """So that what asks it need not ask again as often."""
+    own = [OpenAIModel("m", base_url="http://localhost/v1", **told).tries for told in ({}, {"max_retries": 2})]
+    given = OpenAIModel("m", client=kind(api_key="none", max_retries=4)).tries
+
+    assert (own, given) == ([1, 3], 5)
 
 
 def test_abilities_are_those_that_were_configured():
@@ -232,7 +248,7 @@ def test_a_failure_is_the_openai_packages(stream):
     """Its class tells what happened, and its response when to come back."""
     model = LatencyModel(capacity=0, retry_after=7)
     with LatencyServer(model) as server, pytest.raises(openai.RateLimitError) as raised:
-        ask(server, replace(CALL, stream=stream), max_retries=0)
+        ask(server, replace(CALL, stream=stream))
 
     assert raised.value.response.headers["retry-after"] == "7"
     assert len(server.requests) == 1
@@ -307,27 +323,27 @@ def test_a_loop_has_one_pool_that_ends_with_it(server):
     async def ask_all():
         models = [OpenAIModel("m", base_url=server.base_url) for _ in range(3)]
         await asyncio.gather(*(collect(model(CALL)) for model in models))
-        pool, _ = module._pools[asyncio.get_running_loop()]
+        pool, _ = _openai_pool._pools[asyncio.get_running_loop()]
         return pool
 
     pools = [asyncio.run(ask_all()) for _ in range(2)]
 
     assert pools[0] is not pools[1]
     assert all(pool.is_closed for pool in pools)
-    assert not any(loop.is_closed() for loop in module._pools)
+    assert not any(loop.is_closed() for loop in _openai_pool._pools)
 
 
 def test_a_pool_whose_loop_was_closed_badly_is_forgotten(server):
     """A loop that was closed without closing its generators cannot be closed for; it is not kept either."""
     loop = asyncio.new_event_loop()
     loop.run_until_complete(collect(OpenAIModel("m", base_url=server.base_url)(replace(CALL, stream=False))))
-    pool, _ = module._pools[loop]
+    pool, _ = _openai_pool._pools[loop]
     loop.run_until_complete(pool.aclose())
     loop.close()
 
     ask(server)
 
-    assert loop not in module._pools
+    assert loop not in _openai_pool._pools
 
 
 @pytest.mark.parametrize("leaving", ["await stream.aclose()", "pass", "stream = None"])
