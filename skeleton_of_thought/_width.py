@@ -12,6 +12,8 @@ from dataclasses import dataclass
 _SLOW = 3.0
 """By what time per token has to grow beyond the best that was seen. A batch costs up to twice as much a token on
 engines that gain from it; beyond that the calls only wait for each other."""
+_FAST = 0.005
+"""Seconds a token, below which nothing is slow: there it is this machine that is measured."""
 _SMOOTH = 0.2
 """Weight of the newest call in the average time per token."""
 
@@ -59,4 +61,4 @@ class Width:
         smooth = _SMOOTH if self._per_token is not None else 1.0
         self._per_token = smooth * per_token + (1 - smooth) * (self._per_token or 0.0)
         self._best = min(self._best, self._per_token)
-        return self._per_token > _SLOW * self._best
+        return self._per_token > max(_FAST, _SLOW * self._best)
