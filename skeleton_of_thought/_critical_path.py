@@ -19,6 +19,7 @@ def critical_path(
         retrieval: what each point retrieved for; it begins when the point is known.
         begun: when each point was known; when the skeleton was complete, where it is not told.
 
+    >>> from skeleton_of_thought import Point
     >>> skeleton = Skeleton((Point(1, "A"), Point(2, "B"), Point(3, "C", after=(1,))))
     >>> critical_path(skeleton, 1.0, {1: 2.0, 2: 4.0, 3: 3.0})
     6.0

@@ -19,6 +19,8 @@ class Record:
     question: Question
     route: Route = field(default_factory=lambda: Route("direct", "router", "not decided"))
     skeleton: Skeleton | None = None
+    planned: bool = False
+    """Whether the skeleton is complete."""
     skeleton_first: float | None = None
     skeleton_seconds: float | None = None
     finish: str | None = None
@@ -68,7 +70,9 @@ class Record:
             sections=sections,
             usage=dict(self._usage),
             finish=self.finish,
-            complete=self.complete and (self.skeleton is None or all(section.done for section in sections)),
+            planned=self.planned or self.skeleton is None,
+            complete=self.complete
+            and (self.skeleton is None or (self.planned and all(section.done for section in sections))),
             sources=self.sources,
             timings=self._timings(),
             origins=tuple(self.origins),

@@ -98,6 +98,7 @@ class SkeletonReply:
         parser: Callable[[], SkeletonParser],
         say: Callable[[str], None],
         find: Callable[[SkeletonParser, list[Point]], None],
+        said: str = "",
     ) -> None:
         self._new_parser = parser
         self._say = say
@@ -105,7 +106,8 @@ class SkeletonReply:
         self._beyond = 0
         self._again: Continuation | None = None
         self.parser = parser()
-        self.heard: list[tuple[str, object]] = []
+        self.heard: list[tuple[str, object]] = [(said, None)] if said else []
+        self.parser.feed(said)
 
     @property
     def said(self) -> str:

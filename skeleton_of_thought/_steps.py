@@ -73,7 +73,7 @@ class Run:
 
     async def point(self, skeleton: Skeleton, point: Point) -> None:
         """Write one point and no more. Nothing stands in its place if it fails."""
-        self._record.skeleton, self._points.policy = skeleton, "raise"
+        self._record.skeleton, self._record.planned, self._points.policy = skeleton, True, "raise"
         self._points.add(point, skeleton, alone=True)
         self._points.search.expect(point)
 
@@ -126,7 +126,6 @@ class Run:
             return
         skeleton, sections = answer.skeleton, {section.point.number: section for section in answer.sections}
         self._record.skeleton = skeleton
-        self._emit(SkeletonReady(skeleton))
         self._points.search.know(answer.sources)
 
         async def plan(give: Give) -> None:
@@ -138,6 +137,7 @@ class Run:
                     self._points.search.expect(point)
                     missing.append(point)
             give(*(replace(point, after=tuple(set(point.after) - set(self._record.done))) for point in missing))
+            self._planned(skeleton if answer.planned else (await self._plan(give, skeleton)).skeleton, give)
 
         await self._points.write(plan)
 
@@ -162,9 +162,7 @@ class Run:
             plan = await self._plan(give if self._sot.pipelined else None)
             points = plan.skeleton.points
             if self._points.begun or (plan.heard.finish != TOOL_CALLS and len(points) >= self._sot.min_points):
-                self._record.skeleton = plan.skeleton
-                self._emit(SkeletonReady(plan.skeleton))
-                self._points.begin(plan.skeleton, give)
+                self._planned(plan.skeleton, give)
             else:
                 plans.append(plan)
 
@@ -193,19 +191,30 @@ class Run:
         heard = await self._calls.hear(self._sot.llm, call, DirectReply(self._points.page.say, said))
         self._record.finish, self._record.complete = heard.finish, True
 
-    async def _plan(self, give: Give | None) -> "_Plan":
-        """Write the skeleton; begin points while it is being written, where *give* takes them."""
+    def _planned(self, skeleton: Skeleton, give: Give) -> None:
+        self._record.skeleton, self._record.planned = skeleton, True
+        self._emit(SkeletonReady(skeleton))
+        self._points.begin(skeleton, give)
+
+    async def _plan(self, give: Give | None, known: Skeleton | None = None) -> "_Plan":
+        """Write the skeleton; begin points while it is being written, where *give* takes them.
+
+        Args:
+            known: what an earlier run has of it.
+        """
         form, prompts = self._form(self._sot.llm), self._sot.prompts
+        prefill = prompts.skeleton_prefill(form)
 
         def parser() -> SkeletonParser:
             new = SkeletonParser(self._sot.max_points)
-            new.feed(prompts.skeleton_prefill(form))
+            new.feed(prefill)
             return new
 
         def find(parser: SkeletonParser, points: list[Point]) -> None:
             self._found(parser, points, give)
 
-        reply = SkeletonReply(parser, lambda text: self._emit(SkeletonText(text)), find)
+        said = f"{known}\n".removeprefix(prefill) if known else ""
+        reply = SkeletonReply(parser, lambda text: self._emit(SkeletonText(text)), find, said)
         call = prompts.skeleton_call(self._question, replace(form, stream=form.stream or give is not None))
         heard = await self._calls.hear(self._sot.llm, call, reply, self._time_planning)
         self._record.skeleton_first = heard.first if call.stream else None

@@ -165,6 +165,8 @@ class Answer:
     route: Route
     text: str
     skeleton: Skeleton | None = None
+    planned: bool = True
+    """Whether the skeleton is complete. A pipelined run may have failed while it was being written."""
     sections: tuple[Section, ...] = ()
     """In reading order. Empty for a direct answer."""
     usage: Mapping[Stage, Usage] = field(default_factory=dict)
@@ -236,6 +238,7 @@ class Answer:
             route=Route(**about["route"]),
             text=text,
             skeleton=skeleton,
+            planned=about["planned"],
             sections=tuple(sections),
             finish=about["finish"],
             complete=about["complete"],

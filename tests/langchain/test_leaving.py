@@ -1,0 +1,244 @@
+"""Who leaves a chain ends all its requests at the endpoint, also from inside a pipeline and behind a server."""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import pytest
+
+from skeleton_of_thought.testing import LatencyModel, LatencyServer, Rejected, Stalled, faults_by, script_reply
+
+from ..script import ALONE, QUESTION, SKELETON
+
+pytest.importorskip("langchain_openai")
+pytest.importorskip("uvicorn")
+pytest.importorskip("fastapi")
+
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
+from langchain_openai import ChatOpenAI
+
+from langchain_sot import SoTChain
+from skeleton_of_thought import Retry
+from skeleton_of_thought.server import running
+
+from .ways import model_threads, run, until, wait_until
+
+SOON = 2.0
+"""Seconds after which who leaves has waited. It takes milliseconds, which ``pytest -rP`` shows."""
+POINTS = (1, 2, 3)
+LONG = "and " * 20_000
+REPLY = script_reply(skeleton=SKELETON, points=dict.fromkeys(POINTS, LONG), direct=LONG)
+LATER = {"retry-after": "600"}
+FAULTS: dict[str, tuple[Any, int]] = {
+    "tokens": ({}, 3),
+    "the headers of the skeleton": ({"skeleton": [Stalled(after=None)]}, 1),
+    "the headers of points": ({number: [Stalled(after=None)] for number in POINTS}, 3),
+    "further tokens of points": ({number: [Stalled(after=2)] for number in POINTS}, 3),
+    "the end of a pause": ({2: [Rejected(429, LATER)]}, 2),
+    "the next attempt": ({3: [Rejected(500, LATER)]}, 2),
+}
+"""What is waited for: what goes wrong with requests for what, and how many are in flight then."""
+waits = pytest.mark.parametrize("waits", FAULTS)
+Left = Callable[[float], None]
+
+
+@pytest.fixture
+def endpoint(waits: str) -> Iterator[LatencyServer]:
+    """Serve an answer that would take minutes, with faults."""
+    with LatencyServer(LatencyModel(reply=REPLY, per_token=0.01), faults=faults_by(FAULTS[waits][0])) as server:
+        yield server
+
+
+@pytest.fixture
+def chain(endpoint: LatencyServer) -> SoTChain:
+    llm = ChatOpenAI(
+        model="m", base_url=endpoint.base_url, api_key="none", max_retries=0, default_headers=ALONE, temperature=0.5
+    )
+    return SoTChain(llm=llm, router="always", retry=Retry(seconds=3600, first_wait=0.01), max_concurrency=4)
+
+
+@pytest.fixture
+def stuck(endpoint: LatencyServer, waits: str) -> Callable[[], bool]:
+    """Tell whether all faults have happened, and what is in flight stays there."""
+    faults, in_flight = FAULTS[waits]
+    expected = (sum(map(len, faults.values())), in_flight)
+    return lambda: expected == (sum(each.fault is not None for each in endpoint.requests), endpoint.in_flight)
+
+
+@pytest.fixture
+def left(endpoint: LatencyServer, request: pytest.FixtureRequest) -> Left:
+    """See that all requests ended soon after a moment, and that no other is made."""
+
+    def left(moment: float) -> None:
+        endpoint.wait_until_idle()
+        seconds = max(0.0, *(each.ended - moment for each in endpoint.requests if each.ended is not None))
+        print(f"{request.node.name}: {1000 * seconds:.1f} ms")
+        assert seconds < SOON
+        before = len(endpoint.requests)
+        time.sleep(0.02)
+        assert before == len(endpoint.requests)
+        endpoint.wait_until_left()
+
+    return left
+
+
+# -- chains and pipelines ------------------------------------------------------------------------------
+
+
+async def _read(stream: Any) -> None:
+    async for _ in stream:
+        pass
+
+
+PIPELINES: dict[str, Callable[[Any], Runnable[Any, Any]]] = {
+    "alone": lambda chain: chain,
+    "sequence": lambda chain: RunnablePassthrough() | RunnableLambda(str) | chain | StrOutputParser(),
+    "fallbacks": lambda chain: (chain | StrOutputParser()).with_fallbacks([RunnableLambda(str)]),
+    "configured": lambda chain: chain.with_config(tags=["mine"]).with_retry(stop_after_attempt=2),
+}
+pipelines = pytest.mark.parametrize("pipeline", PIPELINES)
+
+
+@waits
+@pipelines
+@pytest.mark.parametrize("way", ["ainvoke", "astream", "astream_events"])
+def test_who_is_cancelled_ends_all_requests(
+    chain: SoTChain, stuck: Any, left: Left, pipeline: str, way: str, waits: str
+) -> None:
+    """No task is left, and no connection."""
+    runnable = PIPELINES[pipeline](chain)
+
+    async def leave() -> float:
+        options = {"version": "v2"} if way == "astream_events" else {}
+        asked = getattr(runnable, way)(QUESTION, **options)
+        reader = asyncio.create_task(asked if isinstance(asked, Coroutine) else _read(asked))
+        await until(stuck)
+        moment = time.perf_counter()
+        reader.cancel()
+        await asyncio.wait([reader])
+        assert reader.cancelled()
+        await asyncio.to_thread(left, moment)
+        return moment
+
+    run(leave())
+
+
+@pipelines
+@pytest.mark.parametrize("waits", ["tokens"])
+def test_who_closes_a_stream_ends_all_requests(chain: SoTChain, stuck: Any, left: Left, pipeline: str) -> None:
+    """No task is left, and no connection."""
+
+    async def leave() -> None:
+        async with aclosing(PIPELINES[pipeline](chain).astream(QUESTION)) as stream:  # type: ignore[type-var]
+            await anext(stream)
+            await until(stuck)
+            moment = time.perf_counter()
+        await asyncio.to_thread(left, moment)
+
+    run(leave())
+
+
+@pipelines
+@pytest.mark.parametrize("waits", ["tokens"])
+def test_who_closes_a_synchronous_stream_ends_all_requests(
+    chain: SoTChain, stuck: Any, left: Left, pipeline: str
+) -> None:
+    """At their next tokens; no thread is left."""
+    stream: Any = PIPELINES[pipeline](chain).stream(QUESTION)
+    next(stream)
+    wait_until(stuck)
+    moment = time.perf_counter()
+    stream.close()
+    left(moment)
+    assert [] == model_threads()
+
+
+# -- behind a server -----------------------------------------------------------------------------------
+
+
+def application(chain: SoTChain, loops: list[asyncio.AbstractEventLoop]) -> FastAPI:
+    """Answer as an application may: closing its stream, leaving that to others, and from a thread."""
+    app = FastAPI()
+
+    async def careful() -> AsyncIterator[str]:
+        loops.append(asyncio.get_running_loop())
+        async with aclosing(chain.astream(QUESTION)) as chunks:
+            async for chunk in chunks:
+                yield chunk.text
+
+    async def careless() -> AsyncIterator[str]:
+        loops.append(asyncio.get_running_loop())
+        async for text in (chain | StrOutputParser()).astream(QUESTION):
+            yield text
+
+    def synchronous() -> Iterator[str]:
+        for chunk in chain.stream(QUESTION):
+            yield chunk.text
+
+    answers: list[Callable[[], Any]] = [careful, careless, synchronous]
+    for texts in answers:
+        app.get(f"/{texts.__name__}", response_class=StreamingResponse)(_streaming(texts))
+    return app
+
+
+def _streaming(texts: Callable[[], Any]) -> Callable[[], Any]:
+    async def answer() -> StreamingResponse:
+        return StreamingResponse(texts())
+
+    return answer
+
+
+@contextmanager
+def client(base_url: str, path: str) -> Iterator[socket.socket]:
+    """Ask over a socket, which is closed at the end."""
+    host, port = base_url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        yield connection
+
+
+@waits
+@pytest.mark.parametrize("path", ["careful", "careless"])
+def test_a_client_that_leaves_ends_all_requests(
+    chain: SoTChain, endpoint: LatencyServer, stuck: Any, left: Left, path: str
+) -> None:
+    """Also where nothing is sent to it that could fail; the server has no task of the run any more."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    with running(application(chain, loops)) as server:
+        with client(server.base_url, f"/{path}"):
+            wait_until(stuck)
+            moment = time.perf_counter()
+        left(moment)
+        wait_until(lambda: not [task for task in asyncio.all_tasks(loops[0]) if "RequestResponseCycle" in repr(task)])
+        names = [repr(task.get_coro()) for task in asyncio.all_tasks(loops[0])]
+        assert [] == [name for name in names if "uvicorn" not in name and "Server" not in name]
+
+
+@pytest.mark.parametrize("waits", ["tokens"])
+def test_a_client_that_leaves_a_synchronous_answer_ends_all_requests(
+    chain: SoTChain, stuck: Any, left: Left
+) -> None:
+    """At their next tokens."""
+    with running(application(chain, [])) as server:
+        with client(server.base_url, "/synchronous"):
+            wait_until(stuck)
+            moment = time.perf_counter()
+        left(moment)
+    assert [] == model_threads()
+
+
+@pytest.mark.parametrize("waits", ["tokens"])
+def test_a_server_that_is_stopped_ends_all_requests(chain: SoTChain, stuck: Any, left: Left) -> None:
+    """While its clients still read."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    with running(application(chain, loops)) as server, client(server.base_url, "/careful"):
+        wait_until(stuck)
+        moment = time.perf_counter()
+        server.__class__  # noqa: B018
+    left(moment)
