@@ -47,15 +47,12 @@ class Calls:
             begin: called once, when the first request is made.
         """
         attempts = _Attempts(self, llm, call, reply, begin)
-        retrying = AsyncRetrying(
-            sleep=attempts.sleep,
-            stop=attempts.enough,
-            wait=self.settings.retry.wait,
-            retry=retry_if_exception(attempts.may_go_well),
-            before_sleep=attempts.tell,
-            reraise=True,
-        )
-        await retrying(attempts.attempt)
+        try:
+            await attempts.attempt()
+        except Exception as error:
+            if not attempts.may_go_well(error):
+                raise
+            await attempts.try_again(error)
         return attempts.total
 
 
@@ -75,6 +72,25 @@ class _Attempts:
         self._error: Exception | None = None
         self._started = 0.0
         self.total = Heard()
+
+    async def try_again(self, error: Exception) -> None:
+        """Make further requests after one that failed with *error*. Nearly all calls go well, and need none of this."""
+        failed = [error]
+
+        async def attempt() -> None:
+            if failed:
+                raise failed.pop()
+            await self.attempt()
+
+        retrying = AsyncRetrying(
+            sleep=self.sleep,
+            stop=self.enough,
+            wait=self._calls.settings.retry.wait,
+            retry=retry_if_exception(self.may_go_well),
+            before_sleep=self.tell,
+            reraise=True,
+        )
+        await retrying(attempt)
 
     async def attempt(self) -> None:
         """Make one request, from the beginning or from what was said."""
