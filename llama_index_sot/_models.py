@@ -87,7 +87,7 @@ async def _aask(model: llms.LLM, call: Call) -> AsyncGenerator[Piece, None]:
     with instrument_tags(tags_of(call)):
         answered = await getattr(model, f"a{method}")(asked, **options)
     if not call.stream:
-        for piece in (_text_of(answered), *_closing(answered)):
+        for piece in (_text_of(answered), *_closing(call, answered)):
             yield piece
         return
     before = last = None
@@ -97,7 +97,7 @@ async def _aask(model: llms.LLM, call: Call) -> AsyncGenerator[Piece, None]:
             yield response.delta or ""
     finally:
         await aclose(answered)
-    for piece in _closing(before, last):
+    for piece in _closing(call, before, last):
         yield piece
 
 
@@ -107,7 +107,7 @@ def _ask(model: llms.LLM, call: Call) -> Iterator[Piece]:
         answered = getattr(model, method)(asked, **options)
     if not call.stream:
         yield _text_of(answered)
-        yield from _closing(answered)
+        yield from _closing(call, answered)
         return
     before = last = None
     try:
@@ -116,7 +116,7 @@ def _ask(model: llms.LLM, call: Call) -> Iterator[Piece]:
             yield response.delta or ""
     finally:
         close(answered)
-    yield from _closing(before, last)
+    yield from _closing(call, before, last)
 
 
 async def _aask_directly(direct: Direct, call: Call) -> AsyncGenerator[Piece, None]:
@@ -211,15 +211,19 @@ def _text_of(response: ChatResponse | CompletionResponse) -> str:
     return said or ""
 
 
-def _closing(*responses: ChatResponse | CompletionResponse | None) -> Iterator[Piece]:
-    """Tell what the last *responses* of a call tell: some servers count after they have told why they end."""
+def _closing(call: Call, *responses: ChatResponse | CompletionResponse | None) -> Iterator[Piece]:
+    """Tell what the last *responses* of a call tell: some servers count after they have told why they end.
+
+    The rest of a direct answer tells no reason. The default synthesizer, which began it, never does, and where one
+    reply tells it, all others that do not are taken for broken.
+    """
     for response in responses:
         if response is None:
             continue
         counts = response.additional_kwargs or {}
         if "prompt_tokens" in counts and "completion_tokens" in counts:
             yield Usage(counts["prompt_tokens"], counts["completion_tokens"])
-        if reason := _reason(response.raw):
+        if call.stage != "direct" and (reason := _reason(response.raw)):
             yield Finish.of(str(reason))
 
 

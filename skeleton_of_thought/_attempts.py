@@ -111,6 +111,8 @@ class _Attempts:
         """Tell whether another attempt makes sense after *error*."""
         if not is_transient(error) or self.total.finish == TOOL_CALLS:  # half a call of a tool cannot be gone on with
             return False
+        if (task := asyncio.current_task()) and task.cancelling():  # a model may make an error of it
+            return False
         assert isinstance(error, Exception)
         self._error, self._failing = error, self._failing or monotonic()
         return True
@@ -140,9 +142,8 @@ class _Attempts:
             self._see_end(call, heard)
         except Exception as error:
             self._requests += 1 if heard.pieces else self._tries
-            if is_refusal(error):
-                self._place.refused(began)
-            raise
+            if heard.finish in {None, TOOL_CALLS} or not is_transient(error):
+                raise  # what breaks after the model has told why it ends has broken nothing
         else:
             self._requests += 1
             self._place.went_well(began, heard.per_token)
@@ -162,7 +163,18 @@ class _Attempts:
         patience = Timeout.of(self._calls.settings.timeout)
 
         async def ask(hear: Hear, heard: Heard) -> None:
-            await listen(self._llm, call, hear, heard, patience, partial(self._allow, call))
+            began = monotonic()
+            try:
+                await listen(self._llm, call, hear, heard, patience, partial(self._allow, call))
+            except Exception as error:
+                if is_refusal(error):
+                    self._place.refused(began)
+                raise
+
+        async def ask_again(hear: Hear, heard: Heard) -> None:
+            if rate_limit := self._calls.settings.rate_limit:
+                await rate_limit.wait(tokens_of(call))
+            await ask(hear, heard)
 
         traffic, hedge = self._place.traffic, self._calls.settings.hedge
         if call.stage != "point" or hedge is None:
@@ -171,8 +183,8 @@ class _Attempts:
         traffic.pace.calls += 1
         late = hedge.late_after(traffic.pace, monotonic() - traffic.refused, streamed=call.stream)
         if late is not None:
-            race = Race(ask, self._reply.hear, traffic.pace, streamed=call.stream)
-            await race.run(late, self._place.another(), heard)
+            race = Race(ask, ask_again, self._reply.hear, traffic.pace, streamed=call.stream)
+            await race.run(late, hedge.budget, self._place.another(), heard)
             return
         await ask(self._reply.hear, heard)
         if heard.first is not None:

@@ -49,8 +49,8 @@ class Hedge:
 class Race:
     """One call, asked once, and a second time where its first token is late."""
 
-    def __init__(self, ask: Ask, hear: Hear, pace: Pace, *, streamed: bool) -> None:
-        self._ask = ask
+    def __init__(self, ask: Ask, ask_again: Ask, hear: Hear, pace: Pace, *, streamed: bool) -> None:
+        self._asks = ask, ask_again
         self._hear = hear
         self._pace = pace
         self._streamed = streamed
@@ -59,8 +59,8 @@ class Race:
         self._began: list[float] = []
         self._winner: int | None = None
 
-    async def run(self, late: float, place: Place, heard: Heard) -> None:
-        """Ask, and ask again after *late* seconds if *place* is free and the provider has refused no call since.
+    async def run(self, late: float, budget: float, place: Place, heard: Heard) -> None:
+        """Ask, and ask again after *late* seconds, if *place* is free and the provider has refused no call since.
 
         The first to speak is heard, into *heard*.
         """
@@ -69,6 +69,7 @@ class Race:
             self._begin()
             await asyncio.wait(self._running, timeout=late)
             silent = self._winner is None and not self._running[0].done()
+            silent &= self._pace.may_ask_again(budget)  # others may have spent it
             if silent and place.traffic.refused == refused and (second := place.take_free()):
                 self._pace.again += 1
                 self._begin()
@@ -100,8 +101,8 @@ class Race:
             if not task.cancelled():
                 task.exception()  # retrieved: the error of who has lost is nobody's
 
-        async def ask() -> None:  # it calls `_ask` when it begins: a task may be cancelled before
-            await self._ask(hear, heard)
+        async def ask() -> None:  # it calls the model when it begins: a task may be cancelled before
+            await self._asks[number](hear, heard)
 
         self._heard.append(heard)
         self._running.append(asyncio.create_task(ask()))

@@ -149,9 +149,11 @@ class Limit:
 
     def _hand_out(self) -> None:
         while self._waiting and self._in_flight < self._places.now:
-            run = min(self._waiting, key=lambda run: self._held.get(run, 0))  # of equals, who waits longest
-            loop, turn = self._waiting[run].popleft()
-            self._leave_queue(run)
+            run = min(self._waiting, key=lambda run: self._held.get(run, 0))  # of equals, the first
+            queue = self._waiting.pop(run)
+            loop, turn = queue.popleft()
+            if queue:  # behind all others: of equals, who got a place last is the last to get one
+                self._waiting[run] = queue
             try:
                 loop.call_soon_threadsafe(_give, turn)
             except RuntimeError:  # that loop was closed while its call waited
@@ -206,7 +208,8 @@ class Place:
         """Take note of a call that was heard to its end, and of the seconds between its tokens where they are known."""
         with self._widest._lock:
             if self._widest.adaptive:
-                self._widest._places.went_well(began, monotonic(), self._widest._in_flight, per_token)
+                slow = self.traffic.pace.is_slow(per_token)
+                self._widest._places.went_well(began, monotonic(), self._widest._in_flight, slow=slow)
                 self._widest._hand_out()
 
     def allowed(self, more: int) -> None:

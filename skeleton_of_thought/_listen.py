@@ -1,14 +1,13 @@
 """One request to a model, from its first piece to its last."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeAlias
 
 from ._signs import WholeSigns
-from .calls import LLM, TOOL_CALLS, Allowance, Call, Finish, Said, Usage
+from .calls import LLM, TOOL_CALLS, Allowance, Call, Finish, Piece, Said, Usage
 from .errors import ConfigurationError, ModelTimeoutError
 
 Hear: TypeAlias = Callable[[str, object], bool | None]
@@ -60,6 +59,13 @@ class Heard:
         self.pieces += other.pieces
         self.finish, self.usage = other.finish, _sum(self.usage, other.usage)
 
+    def note(self, told: Usage | Finish) -> None:
+        """Take note of what a model tells besides text."""
+        if isinstance(told, Usage):
+            self.usage = _sum(self.usage, told)
+        else:
+            self.finish = self.finish if self.finish == TOOL_CALLS else told.reason  # some say "stop" after it
+
     @property
     def per_token(self) -> float | None:
         """Seconds from token to token, where enough of them came one by one."""
@@ -87,52 +93,77 @@ async def listen(
     Raises:
         ModelTimeoutError: the model was silent for too long.
     """
-    started, pieces, task = perf_counter(), llm(call), asyncio.current_task()
-    first = patience.first_token if patience else None
-    between = patience.between_tokens if patience else None
-    clock = asyncio.get_running_loop().time
-    silence = asyncio.timeout(first) if patience else None
-    signs = WholeSigns()
+    pieces, ear = llm(call), _Ear(hear, heard, allow, patience or Timeout())
     try:
-        async with silence or nullcontext():
-            async for piece in pieces:
-                if task and task.cancelling():  # a model may swallow it: so does asyncio.wait_for before Python 3.12
-                    raise asyncio.CancelledError
-                if isinstance(piece, Allowance):
-                    allow(piece)
-                    continue
-                text, origin = (piece, None) if isinstance(piece, str) else _take(piece, heard)  # nearly always text
-                text = signs.feed(text)
-                if text:
-                    heard.first = heard.first or perf_counter() - started
-                    heard.pieces += 1
-                if silence and heard.pieces:
-                    silence.reschedule(None if between is None else clock() + between)
-                if (text or origin is not None) and hear(text, origin):
-                    heard.enough = True
-                    break
-            if rest := signs.flush():
-                hear(rest, None)
+        async with ear.silence:
+            await _hear_all(pieces, ear)
     except TimeoutError as error:
-        if silence and silence.expired():
-            raise ModelTimeoutError(first if heard.first is None else between) from error
+        if ear.silence.expired():
+            raise ModelTimeoutError(ear.patience) from error
         raise
     finally:
-        heard.seconds = perf_counter() - started
+        heard.seconds = perf_counter() - ear.started
         if close := getattr(pieces, "aclose", None):  # `async for` does not close what it iterates
             await close()
 
 
-def _take(piece: object, heard: Heard) -> tuple[str, object]:
-    """Take note of what is no text, and return what is."""
-    match piece:
-        case Said(text, origin):
-            return text, origin
-        case Usage():
-            heard.usage = _sum(heard.usage, piece)
-        case Finish(reason):
-            heard.finish = heard.finish if heard.finish == TOOL_CALLS else reason  # some say "stop" after it
-    return "", None
+async def _hear_all(pieces: AsyncIterator[Piece], ear: "_Ear") -> None:
+    """Hear pieces. A model may swallow a cancellation, go on, end or fail instead: asyncio.wait_for does up to 3.11."""
+    task = asyncio.current_task()
+    try:
+        async for piece in pieces:
+            if (task and task.cancelling()) or ear.take(piece):
+                return
+        ear.end()
+    finally:
+        if task and task.cancelling():
+            raise asyncio.CancelledError
+
+
+class _Ear:
+    """Takes what comes of one request."""
+
+    def __init__(self, hear: Hear, heard: Heard, allow: Callable[[Allowance], None], patience: Timeout) -> None:
+        self._hear = hear
+        self._heard = heard
+        self._allow = allow
+        self._signs = WholeSigns()
+        self._between = patience.between_tokens
+        self._clock = asyncio.get_running_loop().time
+        self._timed = patience != Timeout()
+        self.patience = patience.first_token
+        """Seconds until the silence is too long."""
+        self.silence = asyncio.timeout(self.patience)
+        self.started = perf_counter()
+
+    def take(self, piece: Piece) -> bool:
+        """Take a piece, and tell whether enough was heard."""
+        heard = self._heard
+        origin: object = None
+        match piece:
+            case str():  # nearly always
+                text = self._signs.feed(piece)
+            case Said(said, origin):
+                text = self._signs.feed(said)
+            case Allowance():
+                self._allow(piece)
+                return False
+            case _:
+                text = ""
+                heard.note(piece)
+        if text:
+            heard.first = heard.first or perf_counter() - self.started
+            heard.pieces += 1
+        if self._timed and heard.pieces:
+            self.patience = self._between
+            self.silence.reschedule(None if self._between is None else self._clock() + self._between)
+        heard.enough = bool(text or origin is not None) and bool(self._hear(text, origin))
+        return heard.enough
+
+    def end(self) -> None:
+        """Take what was held back."""
+        if rest := self._signs.flush():
+            self._hear(rest, None)
 
 
 def _sum(usage: Usage | None, more: Usage | None) -> Usage | None:

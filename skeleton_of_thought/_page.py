@@ -51,7 +51,8 @@ class Page:
         """Show a point, or what there is of it, that an earlier run had written."""
         number = section.point.number
         self._record.pieces[number] = [section.text] if section.text else []
-        self.say(self._merger.feed(number, section.text))
+        if section.text:  # of one that has none, the heading waits where it may be left out
+            self.say(self._merger.feed(number, section.text))
         if section.done:
             self._record.resumed.add(number)
             self._record.done[number] = section

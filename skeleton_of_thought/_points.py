@@ -41,12 +41,14 @@ class Points:
         self._emit = emit
         self._calls = calls
         self._form = form
-        self.page = Page(record, emit, sot.heading, patient=sot.on_point_error not in {"raise", "mark"})
+        self.page = Page(record, emit, sot.heading, patient=sot.on_point_error not in ("raise", "mark"))
         self.search = Search(sot.retriever, sot.prompts, question, record, emit)
         self.begun: dict[int, Skeleton] = {}
         """What was known of the skeleton when each point was begun."""
         self.policy = sot.on_point_error
         self._given_up: list[PointError] = []
+        self._asked: set[int] = set()
+        """For which points a function was asked what to do: the deadline may come while it thinks."""
 
     def add(self, point: Point, skeleton: Skeleton, *, alone: bool = False) -> None:
         """Add a point, the last so far in reading order."""
@@ -72,7 +74,7 @@ class Points:
             if self._given_up and not self._record.done:  # gaps alone are no answer
                 raise self._given_up[0]
         except PointError as error:  # the first, where several failed at once
-            if error not in self._given_up:
+            if error.number not in self._record.failed:
                 assert isinstance(error.__cause__, Exception)  # as `_point_error` raises it
                 self._emit(PointFailed(self.begun[error.number].point(error.number), error.__cause__))
             self._record.keep(error)
@@ -104,8 +106,9 @@ class Points:
         assert isinstance(error.__cause__, Exception)  # as whoever raises it sees to
         self._record.keep(error)
         self._given_up.append(error)
-        instead: object = GAP if self.policy in {"raise", "mark"} else ""
-        if callable(self.policy):
+        instead: object = GAP if self.policy in ("raise", "mark") else ""
+        if callable(self.policy) and point.number not in self._asked:
+            self._asked.add(point.number)
             instead = self.policy(error)
             instead = await instead if inspect.isawaitable(instead) else instead
         if not isinstance(instead, str):

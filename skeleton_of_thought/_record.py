@@ -24,7 +24,7 @@ class Record:
     skeleton_first: float | None = None
     skeleton_seconds: float | None = None
     finish: str | None = None
-    complete: bool = True
+    complete: bool = False
     """Whether a direct answer is: of one in points its points tell."""
     sources: tuple[Source, ...] = ()
     retrieval: dict[int, float] = field(default_factory=dict)
@@ -71,8 +71,7 @@ class Record:
             usage=dict(self._usage),
             finish=self.finish,
             planned=self.planned or self.skeleton is None,
-            complete=self.complete
-            and (self.skeleton is None or (self.planned and all(section.done for section in sections))),
+            complete=self.planned and all(section.done for section in sections) if self.skeleton else self.complete,
             sources=self.sources,
             timings=self._timings(),
             origins=tuple(self.origins),
@@ -83,11 +82,15 @@ class Record:
         """What the reader sees."""
         return "".join(self._text)
 
+    @property
+    def has_words(self) -> bool:
+        """Whether a model has written anything of the answer."""
+        return any(self.pieces.values()) if self.skeleton else bool(self.text.strip())
+
     def keep(self, error: Exception) -> None:
-        """Let nothing be lost that was written until *error*."""
-        if Answer.before(error) is None:
-            with suppress(AttributeError):  # some exceptions take no attributes
-                error.answer = self.answer()  # type: ignore[attr-defined]  # read by `Answer.before`
+        """Let nothing be lost that was written until *error*. A model may raise one object for several runs."""
+        with suppress(AttributeError):  # some exceptions take no attributes
+            error.answer = self.answer()  # type: ignore[attr-defined]  # read by `Answer.before`
 
     def give_up(self, point: Point, failure: str, ending: str | None) -> str:
         """Take note that a point will not be written, and return how its text ends.

@@ -60,6 +60,8 @@ async def write_given(plan: Callable[[Give], Awaitable[None]], write: Work, prep
 
     async def write_one(point: Point) -> None:
         await guarded(write(point))
+        if (task := asyncio.current_task()) and task.cancelling():  # which what was awaited has swallowed
+            raise asyncio.CancelledError
         open_points.remove(point.number)
         done.add(point.number)
         start_ready()

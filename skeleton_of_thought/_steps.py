@@ -93,8 +93,9 @@ class Run:
                 if not scope.expired():
                     raise
         except Exception as error:
-            self._record.keep(error)
-            raise
+            if not scope.expired():  # a model may make an error of its cancellation
+                self._record.keep(error)
+                raise
         if scope.expired():
             await late()
 
@@ -174,7 +175,7 @@ class Run:
         """Answer directly after all."""
         if plan.heard.finish == TOOL_CALLS:  # that is its answer; asking again would only cost time
             self._routed(Route("direct", "skeleton", "the model calls tools"))
-            self._record.finish = TOOL_CALLS
+            self._record.finish, self._record.complete = TOOL_CALLS, True
             for text, origin in plan.said:
                 self._points.page.say(text, origin)
         else:
@@ -238,17 +239,17 @@ class Run:
     async def _cut(self) -> None:
         """End the answer where the deadline has found it."""
         record = self._record
-        if record.skeleton is None or not self._points.begun:
-            record.finish, record.complete = "deadline", False
-            self._points.page.say(f" {GAP}" if record.text else "")
-        else:
-            for point in record.skeleton.points:
-                if point.number not in record.done.keys() | record.failed.keys():
-                    error = PointError(point.number, point.title)
-                    error.__cause__ = DeadlineError(self._sot.deadline)
-                    await self._points.give_up(point, error)
-        if not record.text:
+        if not record.has_words:
             await self._fail_late()
+        if record.skeleton is None:
+            record.finish, record.complete = "deadline", False
+            self._points.page.say(f" {GAP}")
+            return
+        for point in record.skeleton.points:
+            if point.number not in record.done.keys() | record.failed.keys():
+                error = PointError(point.number, point.title)
+                error.__cause__ = DeadlineError(self._sot.deadline)
+                await self._points.give_up(point, error)
 
     def _tell_retried(self, call: Call, error: Exception, seconds: float) -> None:
         self._emit(CallRetried(call.stage, call.point, error, seconds))

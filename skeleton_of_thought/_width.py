@@ -9,14 +9,6 @@ Several calls that are refused together are one sign: only one that began after 
 
 from dataclasses import dataclass
 
-_SLOW = 3.0
-"""By what time per token has to grow beyond the best that was seen. A batch costs up to twice as much a token on
-engines that gain from it; beyond that the calls only wait for each other."""
-_FAST = 0.005
-"""Seconds a token, below which nothing is slow: there it is this machine that is measured."""
-_SMOOTH = 0.2
-"""Weight of the newest call in the average time per token."""
-
 
 @dataclass(slots=True)
 class Width:
@@ -27,8 +19,6 @@ class Width:
     _fast: float = 0.0
     """Up to which width it grows fast."""
     _changed: float = float("-inf")
-    _per_token: float | None = None
-    _best: float = float("inf")
 
     def __post_init__(self) -> None:
         self._width = self._fast = float(self.most)
@@ -41,7 +31,7 @@ class Width:
     def refused(self, began: float, now: float, in_flight: int) -> None:
         """Take note that a call which began at *began* was refused; it is still among those in flight."""
         if began > self._changed:
-            self._fast, self._changed = max(1.0, min(self._width, in_flight) / 2), now
+            self._fast, self._changed = self._width / 2, now
         self._width = max(1.0, min(self._width, in_flight - 1))
 
     def allowed(self, more: int, now: float, in_flight: int) -> None:
@@ -49,16 +39,9 @@ class Width:
         if in_flight + more < self._width:
             self._width, self._changed = float(max(1, in_flight + more)), now
 
-    def went_well(self, began: float, now: float, in_flight: int, per_token: float | None) -> None:
-        """Take note of a call that was heard to its end, and of the seconds between its tokens where they are known."""
-        if per_token is not None and self._is_slow(per_token):
-            if began > self._changed:
-                self._width, self._changed = max(1.0, min(self._width, in_flight) / 2), now
-            return
-        self._width = min(float(self.most), self._width + (1 if self._width < self._fast else 1 / self._width))
-
-    def _is_slow(self, per_token: float) -> bool:
-        smooth = _SMOOTH if self._per_token is not None else 1.0
-        self._per_token = smooth * per_token + (1 - smooth) * (self._per_token or 0.0)
-        self._best = min(self._best, self._per_token)
-        return self._per_token > max(_FAST, _SLOW * self._best)
+    def went_well(self, began: float, now: float, in_flight: int, *, slow: bool = False) -> None:
+        """Take note of a call that was heard to its end, though perhaps *slow*."""
+        if not slow:
+            self._width = min(float(self.most), self._width + (1 if self._width < self._fast else 1 / self._width))
+        elif began > self._changed:
+            self._width, self._changed = max(1.0, min(self._width, in_flight) / 2), now

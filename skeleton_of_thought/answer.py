@@ -232,6 +232,7 @@ class Answer:
         for point, told in zip(skeleton.points if skeleton else (), about["points"], strict=False):
             written = text[slice(*told["span"])] if told["span"] else ""
             about_point = {name: told[name] for name in ("seconds", "finish", "failure")}
+            about_point["seconds"] = told["seconds"] if told["span"] else None  # what was not shown is not there
             sections.append(Section(point, written, sources=tuple(told["sources"]), **about_point))
         return cls(
             question=question,

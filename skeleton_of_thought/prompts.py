@@ -196,8 +196,10 @@ class Prompts:
         """Ask for the rest of a reply that broke off."""
         *before, last = call.messages
         if abilities.prefill:
-            start = (*before, Message("assistant", last.text + said)) if last.role == "assistant" else None
-            messages = start or (*call.messages, Message("assistant", said))
+            begun = last.text if last.role == "assistant" else ""
+            blank = " " if begun and not begun[-1].isspace() and not said[0].isspace() else ""
+            start = Message("assistant", f"{begun}{blank}{said}")
+            messages = (*before, start) if begun else (*call.messages, start)
         else:
             end = said.strip()
             end = end if len(end) <= _END else end[-_END:].split(" ", 1)[-1]  # at the beginning of a word

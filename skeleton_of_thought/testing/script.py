@@ -121,7 +121,8 @@ class ScriptReply:
     def _asks_to_go_on(self, key: Key, task: str, begun: str, end: int) -> bool:
         if isinstance(key, int):
             return True
-        if key == "skeleton" and any(title in task and title in begun for title in self._titles().values()):
+        asked = _QUOTED.sub("", task)  # the last words, which may hold a title
+        if key == "skeleton" and any(title in asked and title in begun for title in self._titles().values()):
             return False
         return end < len(self._text(key).rstrip())
 
@@ -139,6 +140,9 @@ class ScriptReply:
         if isinstance(key, int):
             return self.points.get(key, "")
         return self.skeleton if key == "skeleton" else self.direct
+
+
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 def script_reply(

@@ -1,6 +1,5 @@
 """A call of a tool that breaks in mid-air is an error: half of it cannot be gone on with."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 from skeleton_of_thought.server import running
 from skeleton_of_thought.testing._exchange import transport_of
 
+from ..faulty import RETRY
 from ..script import ALONE, QUESTION
 
 ChatOpenAI = pytest.importorskip("langchain_openai").ChatOpenAI
@@ -20,9 +20,11 @@ from langchain_core.tools import tool  # noqa: E402
 
 from langchain_sot import SoTChain  # noqa: E402
 
-from .ways import FOUR, ask, model_threads  # noqa: E402
+from .ways import WHOLE, ask, model_threads  # noqa: E402
 
-BROKEN = (httpx.RemoteProtocolError, openai.APIError, json.JSONDecodeError)
+BROKEN = (httpx.TransportError, openai.APIError, json.JSONDecodeError)
+HOW = pytest.mark.parametrize("how", ["error", "garbage", "dropped"])
+ROUTER = pytest.mark.parametrize("router", ["always", "never"])
 
 
 @tool
@@ -50,14 +52,14 @@ ENDING = [_arguments('rd": "sleep"}'), _said({}, "tool_calls"), "[DONE]"]
 class Endpoint:
     """Calls a tool. The first reply breaks in the middle of it, in a way."""
 
-    def __init__(self, how: str, times: int = 1) -> None:
-        self.how, self.times, self.asked = how, times, 0
+    def __init__(self, how: str) -> None:
+        self.how, self.asked = how, 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         self.asked += 1
-        broken = self.asked <= self.times
+        broken = self.asked == 1
         await send({
             "type": "http.response.start",
             "status": 200,
@@ -68,7 +70,6 @@ class Endpoint:
         for data in BEGINNING + (instead if broken else ENDING):
             await send({"type": "http.response.body", "body": f"data: {data}\n\n".encode(), "more_body": True})
         if broken and self.how == "dropped":
-            await asyncio.sleep(0)
             transport_of(receive).abort()
         await send({"type": "http.response.body"})
 
@@ -79,19 +80,33 @@ def threads() -> Iterator[None]:
     assert [] == model_threads()
 
 
-def chain_of(url: str, **settings: Any) -> SoTChain:
+def chain_of(url: str, router: Any) -> SoTChain:
     llm = ChatOpenAI(base_url=url, model="m", api_key="none", max_retries=0, default_headers=ALONE, streaming=True)
-    return SoTChain(llm=llm, **settings).bind_tools([look_up])
+    return SoTChain(llm=llm, router=router, retry=RETRY).bind_tools([look_up])
 
 
-@FOUR
+@HOW
+@ROUTER
 @pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("router", ["always", "never"])
-@pytest.mark.parametrize("how", ["error", "garbage", "dropped"])
+@pytest.mark.parametrize("way", ["stream", "astream"])
 def test_half_a_call_of_a_tool_is_an_error(how: str, router: Any, way: str) -> None:
     """It is raised as it is, and nothing is asked again."""
     endpoint = Endpoint(how)
     with running(endpoint) as server, pytest.raises(BROKEN):
-        ask(way, chain_of(server.base_url, router=router), QUESTION)
+        ask(way, chain_of(server.base_url, router), QUESTION)
 
     assert 1 == endpoint.asked
+
+
+@HOW
+@ROUTER
+@WHOLE
+@pytest.mark.usefixtures("threads")
+def test_where_nobody_has_read_it_the_call_is_made_again(how: str, router: Any, way: str) -> None:
+    """Nothing was heard of the first reply, so the second is the message."""
+    endpoint = Endpoint(how)
+    with running(endpoint) as server:
+        message = ask(way, chain_of(server.base_url, router), QUESTION)
+
+    assert [("look_up", {"word": "sleep"})] == [(call["name"], call["args"]) for call in message.tool_calls]
+    assert 2 == endpoint.asked

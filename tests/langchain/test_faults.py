@@ -1,4 +1,4 @@
-"""What goes wrong between `SoTChain` and an endpoint, through ``ChatOpenAI``: no word is lost, and none is said twice."""
+"""What goes wrong between ``ChatOpenAI`` and an endpoint: in a `SoTChain` no word is lost, and none is said twice."""
 
 import json
 from collections.abc import Iterator
@@ -33,11 +33,11 @@ from ..script import DIRECT, POINTS, QUESTION, TEXT
 
 pytest.importorskip("langchain_openai")
 
-import httpx  # noqa: E402 -- only where the framework is
-import openai  # noqa: E402
+import httpx
+import openai
 
-from .endpoints import chain_of  # noqa: E402
-from .ways import FOUR, ask  # noqa: E402
+from .endpoints import chain_of
+from .ways import FOUR, ask
 
 TWO = pytest.mark.parametrize("way", ["invoke", "astream"])
 STREAMED = pytest.mark.parametrize("way", ["stream", "astream"])
