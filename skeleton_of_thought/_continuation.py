@@ -14,6 +14,7 @@ _SURE = 4
 _BACK = 400
 """How far back a repetition may begin, unless it begins with the whole text."""
 _NEW_LINE = re.compile(r"(?:\d{1,3}[.)、]|[-*•])\s")
+_MAY_BE_NEW_LINE = re.compile(r"\d{1,3}[.)、]?|[-*•]")
 _BEFORE = '"“„«…. \n'
 """What may stand before a repetition, because it was asked for in quotes."""
 _CLOSING, _OPENING = frozenset(".,;:!?…)]}"), frozenset("([{“„«")
@@ -40,7 +41,7 @@ class Continuation:
         if self._held is None:  # nearly always
             return text
         self._held += text
-        if any(self._may_repeat(begun) for begun in _beginnings(self._held)):
+        if _MAY_BE_NEW_LINE.fullmatch(self._held) or any(map(self._may_repeat, _beginnings(self._held))):
             return ""
         return self.flush()
 

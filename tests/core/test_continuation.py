@@ -159,3 +159,16 @@ def test_what_is_surely_no_repetition_is_not_held_back() -> None:
     """The reader sees it at once, and everything after it."""
     again = Continuation("Take figs, and")
     assert [" da", "tes", " and figs", ", "] == [again.feed(piece) for piece in ("da", "tes", " and figs", ", ")]
+
+
+@pytest.mark.parametrize(
+    "lines", [["1. Eat well", "2. Sleep well", "3. Move"], ["- Eat", "- Sleep well"], ["10) Eat", "11) Sleep"]]
+)
+@pytest.mark.parametrize("by", [1, 2, 3, 100])
+def test_a_list_that_broke_off_at_the_end_of_a_line_goes_on_in_the_next(lines: list[str], by: int) -> None:
+    """A reply begins without the line's break, and comes in any pieces."""
+    for number in range(1, len(lines)):
+        said, rest = "\n".join(lines[:number]), "\n".join(lines[number:])
+        again = Continuation(said)
+        pieces = [again.feed(rest[place : place + by]) for place in range(0, len(rest), by)]
+        assert f"\n{rest}" == "".join(pieces) + again.flush()
