@@ -16,7 +16,15 @@ nox.options.stop_on_first_error = True
 LANGCHAIN = "langchain-openai>=1.1"
 LLAMA_INDEX = "llama-index-llms-openai-like>=0.5"
 EMBEDDINGS = "wordllama>=0.4"
-OPENAI_TESTS = ("allowance", "openai", "openai_faults", "openai_leaving", "openai_replies", "openai_waits")
+OPENAI_TESTS = (
+    "allowance",
+    "engine_requests",
+    "openai",
+    "openai_faults",
+    "openai_leaving",
+    "openai_replies",
+    "openai_waits",
+)
 OPENAI = tuple(f"tests/models/test_{name}.py" for name in OPENAI_TESTS)
 SERVED = ("fastapi>=0.115", "httpx>=0.28")
 """What a chain is served by in our tests. LangGraph comes with `langchain`, in a version that goes with it."""
