@@ -4,7 +4,7 @@ Q ?= What are the most effective ways to deal with stress?
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: ask test test-extras check docs bench demo setup model help clean
+.PHONY: ask test test-extras check docs bench soak fuzz demo setup model help clean
 
 help:
 	@echo "make ask Q=\"...\"   answer a question with Skeleton-of-Thought on the embedded model"
@@ -12,6 +12,8 @@ help:
 	@echo "make test-extras   run the tests with no extra, with each, on the wheel, and with the lowest versions"
 	@echo "make check         format, lint, types, architecture"
 	@echo "make bench         time Skeleton-of-Thought against one answer, and SoTChain beside LangChain's own ways"
+	@echo "make soak          ask 10,000 answers of an endpoint that fails, and see that no word is lost or said twice"
+	@echo "make fuzz          read a million texts that are nearly skeletons and nearly points"
 	@echo "make setup         make the environment and bring the embedded model"
 
 setup: $(BIN)/.made model
@@ -37,6 +39,16 @@ bench: setup
 	$(BIN)/python benchmarks/equal_output.py $(ARGS)
 	$(BIN)/python benchmarks/langchain_overhead.py
 	$(BIN)/python benchmarks/critical_path.py
+	$(BIN)/python benchmarks/hedging.py
+	$(BIN)/python benchmarks/goodput.py
+
+soak: setup
+	$(BIN)/python benchmarks/soak.py $(ARGS)
+	$(BIN)/python benchmarks/soak.py --adapter langchain --answers 1000 $(ARGS)
+	$(BIN)/python benchmarks/soak.py --adapter llama_index --answers 1000 $(ARGS)
+
+fuzz: setup
+	$(BIN)/python benchmarks/fuzz_parser.py $(ARGS)
 
 docs demo:
 	@echo "make $@ is not there yet: see CHANGELOG.md for what is" >&2; exit 2

@@ -26,7 +26,7 @@ from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from skeleton_of_thought import LLM, Abilities, Call, ConfigurationError, Passage, Point, Retriever
 from skeleton_of_thought._threads import in_thread
-from skeleton_of_thought.calls import Door, Piece, Said, options_of, tags_of
+from skeleton_of_thought.calls import Door, Piece, Said, Same, options_of, tags_of
 from skeleton_of_thought.models._allowance import allowance_of
 
 from ._messages import messages_of
@@ -72,7 +72,8 @@ class Way:
         tools = abilities.tools or "tools" in given_to(model) | self.options or getattr(model, "sot_has_tools", False)
         models = _chat_models(model, self.config)
         tries = max(map(_tries, models), default=1)
-        return Door(ask, replace(abilities, tools=bool(tools)), id(model), tries, ends=len(models) == 1)
+        only = models[0] if len(models) == 1 else None
+        return Door(ask, replace(abilities, tools=bool(tools)), Same(only or model), tries, ends=only is not None)
 
     def retriever(self, retriever: AnyRetriever) -> Retriever:
         """Reach *retriever* likewise."""

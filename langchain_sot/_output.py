@@ -118,11 +118,19 @@ def _own(answer: Answer) -> AIMessage | None:
     """Return the message that the model itself gave for a direct answer: whole, or in chunks where time is limited."""
     said = [origin for origin in answer.origins if isinstance(origin, AIMessage)]
     if not said or not isinstance(said[0], AIMessageChunk):
-        return said[0] if said else None
+        return _saying(said[0], answer.text) if said else None
     chunks = [each for each in said if isinstance(each, AIMessageChunk)]
     whole = message_chunk_to_message(add_ai_message_chunks(chunks[0], *chunks[1:]))
     assert isinstance(whole, AIMessage)
-    return whole if whole.text == answer.text else whole.model_copy(update={"content": answer.text})
+    return _saying(whole, answer.text)
+
+
+def _saying(said: AIMessage, text: str) -> AIMessage:
+    """Put the whole text into a message that has only some of it, as one that was cut or gone on with."""
+    if said.text == text:
+        return said
+    others = [block for block in said.content if isinstance(block, dict) and block.get("type") != "text"]
+    return said.model_copy(update={"content": [*others, {"type": "text", "text": text}] if others else text})
 
 
 def _passed(said: AIMessage) -> AIMessageChunk:
@@ -164,8 +172,10 @@ def _about_section(section: Section) -> dict[str, Any]:
 
 def _about_source(source: Source) -> dict[str, Any]:
     about: dict[str, Any] = {"number": source.number, "points": list(source.points), "text": source.passage.text}
-    document = source.passage.origin
-    return about | ({"id": document.id, "metadata": document.metadata} if isinstance(document, Document) else {})
+    document, key = source.passage.origin, source.passage.key
+    if isinstance(document, Document):
+        return about | {"id": document.id, "metadata": document.metadata}
+    return about | ({"id": key} if key else {})
 
 
 def _of_section(section: Section) -> dict[str, Any]:

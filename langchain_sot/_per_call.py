@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from langchain_core.documents import Document
 from langchain_core.messages import AIMessage
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 
@@ -30,18 +31,29 @@ def resumed(given: Any, question: Question) -> Answer | None:
     Raises:
         InputError: it is none of them.
     """
+    try:
+        return _answer(given, question)
+    except (KeyError, TypeError, ValueError) as error:
+        kind = type(given).__name__
+        raise InputError(
+            f"sot_resume of type {kind} holds no answer: give an Answer, its JSON, or a message of a SoTChain"
+        ) from error
+
+
+def _answer(given: Any, question: Question) -> Answer | None:
     match given:
         case None | Answer():
             return given
         case str():
             return Answer.from_json(given)
-        case AIMessage() if isinstance(about := given.response_metadata.get("sot"), Mapping):
+        case AIMessage():
+            about = given.response_metadata["sot"]
             return Answer.from_about(question.text, str(given.text), about, tuple(map(_source, about["sources"])))
         case _:
-            raise InputError(
-                f"sot_resume is {type(given).__name__}: give an Answer, its JSON, or a message of a SoTChain"
-            )
+            raise TypeError
 
 
 def _source(about: Mapping[str, Any]) -> Source:
-    return Source(about["number"], Passage(about["text"], about.get("id") or ""), tuple(about["points"]))
+    text, key = about["text"], about.get("id") or ""
+    origin = Document(text, id=key or None, metadata=about["metadata"]) if "metadata" in about else None
+    return Source(about["number"], Passage(text, key, origin), tuple(about["points"]))

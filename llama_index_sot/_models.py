@@ -18,7 +18,7 @@ from llama_index_instrumentation.dispatcher import instrument_tags
 
 from skeleton_of_thought import LLM, Abilities, Call, Finish, Passage, Point, Retriever, Usage
 from skeleton_of_thought._threads import in_thread
-from skeleton_of_thought.calls import Door, Piece, merge_runs, options_of, tags_of
+from skeleton_of_thought.calls import Door, Piece, Same, merge_runs, options_of, tags_of
 
 from ._streams import aclose, close
 
@@ -79,7 +79,7 @@ def door(model: llms.LLM, abilities: Abilities, direct: Direct, *, blocking: boo
         return _aask_directly(direct, call) if directly else _aask(model, call)
 
     retries = getattr(model, "max_retries", 0)
-    return Door(ask, abilities, id(model), 1 + (retries if isinstance(retries, int) else 0), ends=True)
+    return Door(ask, abilities, Same(model), 1 + (retries if isinstance(retries, int) else 0), ends=True)
 
 
 async def _aask(model: llms.LLM, call: Call) -> AsyncGenerator[Piece, None]:

@@ -1,13 +1,13 @@
 """From events to LlamaIndex's responses."""
 
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any
 
 from llama_index.core.base.response.schema import AsyncStreamingResponse, Response, StreamingResponse
-from llama_index.core.schema import NodeWithScore
+from llama_index.core.schema import NodeWithScore, TextNode
 
-from skeleton_of_thought import Answer, PointError
+from skeleton_of_thought import Answer, Passage, PointError
 from skeleton_of_thought.events import Event, Finished, Text
 
 from .instrumentation import report
@@ -15,6 +15,9 @@ from .instrumentation import report
 
 class About(dict[str, Any]):
     """How an answer was made, in few words for a model: LlamaIndex makes nodes of responses, metadata and all."""
+
+    answer: Answer | None = None
+    """That answer, to be gone on with. Where metadata were saved as JSON it is no more."""
 
     def __str__(self) -> str:
         return f"{self['route']['kind']}, {len(self['points'])} points"
@@ -29,7 +32,8 @@ class Sources:
 
     def take(self, answer: Answer) -> None:
         """Put the nodes in the order of their numbers, with those for single points; tell how the answer was made."""
-        cited = [node for source in answer.sources if isinstance(node := source.passage.origin, NodeWithScore)]
+        retrieved = {each.node.node_id: each for each in self.nodes}
+        cited = [_node(source.passage, retrieved) for source in answer.sources]
         self.nodes[:] = _each_once([*cited, *self.nodes])
         self.metadata |= {each.node.node_id: each.node.metadata for each in self.nodes}
         self.metadata["sot"] = _about(answer)
@@ -103,6 +107,13 @@ def _atexts(
     return texts()
 
 
+def _node(passage: Passage, retrieved: Mapping[str, NodeWithScore]) -> NodeWithScore:
+    """Return the node that a passage came in; of an answer that was saved, the same retrieved again, or one like it."""
+    if isinstance(passage.origin, NodeWithScore):
+        return passage.origin
+    return retrieved.get(passage.key) or NodeWithScore(node=TextNode(text=passage.text, id_=passage.key))
+
+
 def _each_once(nodes: Sequence[NodeWithScore]) -> list[NodeWithScore]:
     once: dict[str, NodeWithScore] = {}
     for each in nodes:
@@ -124,4 +135,6 @@ def _about(answer: Answer) -> About:
         {"number": source.number, "node": source.passage.key, "points": list(source.points)}
         for source in answer.sources
     ]
-    return About(about | {"sources": told})
+    made = About(about | {"sources": told})
+    made.answer = answer
+    return made

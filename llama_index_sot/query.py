@@ -1,10 +1,11 @@
 """What is asked for one call alone: LlamaIndex has no config for it, but lets a bundle through."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 try:
-    from llama_index.core.base.response.schema import RESPONSE_TYPE, PydanticResponse, Response, StreamingResponse
+    from llama_index.core.base.response.schema import RESPONSE_TYPE, Response, StreamingResponse
 except ImportError as error:
     raise ImportError(
         'llama_index_sot needs llama-index-core: pip install "skeleton-of-thought[llama-index]"'
@@ -13,14 +14,18 @@ except ImportError as error:
 from llama_index.core.base.response.schema import AsyncStreamingResponse
 from llama_index.core.schema import QueryBundle, QueryType
 
-from skeleton_of_thought import Answer, InputError, Source, Timeout
+from skeleton_of_thought import Answer, InputError, Settings, Source, Timeout
 
 from ._models import passages_of
 
 
 @dataclass
 class SoTQueryBundle(QueryBundle):
-    """A query with limits of its own, or one to go on with: ``engine.query(SoTQueryBundle("...", deadline=5.0))``."""
+    """A query with limits of its own, or one to go on with: ``engine.query(SoTQueryBundle("...", deadline=5.0))``.
+
+    Raises:
+        ConfigurationError: a limit cannot work.
+    """
 
     timeout: float | Timeout | None = None
     """Seconds that a model may be silent; the synthesizer's own where there is none."""
@@ -28,6 +33,9 @@ class SoTQueryBundle(QueryBundle):
     """Seconds for the answer, from the end of the first retrieval; the synthesizer's own where there is none."""
     resume: Answer | RESPONSE_TYPE | str | None = None
     """An answer that is not complete, its JSON, or the response that it came in: only what is missing is written."""
+
+    def __post_init__(self) -> None:
+        Settings(**settings_of(self))  # here, before anything is retrieved
 
 
 def settings_of(query: QueryType) -> dict[str, Any]:
@@ -45,26 +53,30 @@ def resumed(query: QueryType) -> Answer | None:
     """
     if not isinstance(query, SoTQueryBundle):
         return None
-    match given := query.resume:
+    try:
+        return _answer(query.resume, query.query_str)
+    except (KeyError, TypeError, ValueError) as error:
+        kind = type(query.resume).__name__
+        raise InputError(
+            f"resume of type {kind} holds no answer: give an Answer, its JSON, or a response that was read"
+        ) from error
+
+
+def _answer(given: Any, question: str) -> Answer | None:
+    match given:
         case None | Answer():
             return given
         case str():
             return Answer.from_json(given)
-        case Response() | StreamingResponse() if "sot" in (given.metadata or {}):
-            return _answer_of(str(given), given, query.query_str)
-        case AsyncStreamingResponse() if "sot" in (given.metadata or {}) and given.response_txt is not None:
-            return _answer_of(given.response_txt, given, query.query_str)
+        case Response() | StreamingResponse() | AsyncStreamingResponse():
+            about = (given.metadata or {})["sot"]
+            return getattr(about, "answer", None) or _saved(given, about, question)
         case _:
-            raise InputError(f"resume is {type(given).__name__}: give an Answer, its JSON, or a response that was read")
+            raise TypeError
 
 
-def _answer_of(text: str, response: RESPONSE_TYPE, question: str) -> Answer:
-    assert not isinstance(response, PydanticResponse)
-    about = (response.metadata or {})["sot"]
+def _saved(response: RESPONSE_TYPE, about: Mapping[str, Any], question: str) -> Answer:
+    """Put the answer together again from a response whose metadata were saved as JSON."""
     passages = {passage.key: passage for passage in passages_of(response.source_nodes)}
-    sources = (
-        Source(told["number"], passages[told["node"]], tuple(told["points"]))
-        for told in about["sources"]
-        if told["node"] in passages
-    )
-    return Answer.from_about(question, text, about, tuple(sources))
+    sources = (Source(told["number"], passages[told["node"]], tuple(told["points"])) for told in about["sources"])
+    return Answer.from_about(question, str(response), about, tuple(sources))

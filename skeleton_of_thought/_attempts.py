@@ -20,7 +20,7 @@ from ._listen import Hear, Heard, Timeout, listen
 from ._replies import Reply
 from ._retry import is_refusal, is_transient
 from .calls import LLM, TOOL_CALLS, Allowance, Call, Usage, abilities_of, key_of
-from .errors import StreamCutError
+from .errors import ModelTimeoutError, StreamCutError
 from .rate_limit import tokens_of
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ class _Attempts:
             await self._ask(call, heard)
             self._see_end(call, heard)
         except Exception as error:
-            self._requests += 1 if heard.pieces else self._tries
+            ours = isinstance(error, ModelTimeoutError | StreamCutError)
+            self._requests += 1 if heard.pieces or ours else self._tries
             if heard.finish in {None, TOOL_CALLS} or not is_transient(error):
                 raise  # what breaks after the model has told why it ends has broken nothing
         else:
@@ -154,9 +155,11 @@ class _Attempts:
 
     def _see_end(self, call: Call, heard: Heard) -> None:
         told, alike = self._place.traffic.told_end, {call.stage, "skeleton" if call.stage == "point" else call.stage}
+        if not call.stream or heard.enough:
+            return
         if heard.finish:
             told.add(call.stage)
-        elif call.stream and not heard.enough and told & alike and getattr(self._llm, "ends", False):
+        elif told & alike and getattr(self._llm, "ends", False):
             raise StreamCutError
 
     async def _ask(self, call: Call, heard: Heard) -> None:
@@ -171,11 +174,6 @@ class _Attempts:
                     self._place.refused(began)
                 raise
 
-        async def ask_again(hear: Hear, heard: Heard) -> None:
-            if rate_limit := self._calls.settings.rate_limit:
-                await rate_limit.wait(tokens_of(call))
-            await ask(hear, heard)
-
         traffic, hedge = self._place.traffic, self._calls.settings.hedge
         if call.stage != "point" or hedge is None:
             await ask(self._reply.hear, heard)
@@ -183,7 +181,7 @@ class _Attempts:
         traffic.pace.calls += 1
         late = hedge.late_after(traffic.pace, monotonic() - traffic.refused, streamed=call.stream)
         if late is not None:
-            race = Race(ask, ask_again, self._reply.hear, traffic.pace, streamed=call.stream)
+            race = Race(ask, self._reply.hear, traffic.pace, streamed=call.stream)
             await race.run(late, hedge.budget, self._place.another(), heard)
             return
         await ask(self._reply.hear, heard)

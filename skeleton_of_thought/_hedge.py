@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from ._limits import Place
 from ._listen import Hear, Heard
+from ._numbers import check_seconds, check_share
 from ._pace import Pace
-from .errors import ConfigurationError
 
 Ask: TypeAlias = Callable[[Hear, Heard], Awaitable[None]]
 
@@ -30,10 +30,9 @@ class Hedge:
     """Seconds without any refusal by the provider (429, 529) before a second request is made."""
 
     def __post_init__(self) -> None:
-        for name, most in {"percentile": 1.0, "budget": 1.0, "quiet": float("inf")}.items():
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value <= most:
-                raise ConfigurationError(f"{name}={value!r} cannot work: use a number from 0 to {most}")
+        check_share("percentile", self.percentile)
+        check_share("budget", self.budget)
+        check_seconds("quiet", self.quiet, least=0)
 
     def late_after(self, pace: Pace, quiet: float, *, streamed: bool) -> float | None:
         """Return after how many seconds a call is late; ``None`` where it is not asked a second time.
@@ -49,8 +48,8 @@ class Hedge:
 class Race:
     """One call, asked once, and a second time where its first token is late."""
 
-    def __init__(self, ask: Ask, ask_again: Ask, hear: Hear, pace: Pace, *, streamed: bool) -> None:
-        self._asks = ask, ask_again
+    def __init__(self, ask: Ask, hear: Hear, pace: Pace, *, streamed: bool) -> None:
+        self._ask = ask
         self._hear = hear
         self._pace = pace
         self._streamed = streamed
@@ -102,7 +101,7 @@ class Race:
                 task.exception()  # retrieved: the error of who has lost is nobody's
 
         async def ask() -> None:  # it calls the model when it begins: a task may be cancelled before
-            await self._asks[number](hear, heard)
+            await self._ask(hear, heard)
 
         self._heard.append(heard)
         self._running.append(asyncio.create_task(ask()))

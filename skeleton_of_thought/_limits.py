@@ -11,17 +11,18 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from types import TracebackType
-from typing import TypeAlias
 
+from ._numbers import check_whole
 from ._pace import Pace
 from ._width import Width
 from .calls import Stage
-from .errors import ConfigurationError
 
-_Turn: TypeAlias = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+_LOOK_AGAIN = 1.0
+"""Seconds after which a call that waits looks again: it was passed over if its loop stood still."""
 _MODELS = 64
 """How many models are remembered."""
 
@@ -52,8 +53,7 @@ class Limit:
     """
 
     def __init__(self, width: int, *, adaptive: bool = True) -> None:
-        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-            raise ConfigurationError(f"width={width!r} cannot work: use a whole number from 1 up")
+        check_whole("width", width)
         self.width = width
         self.adaptive = adaptive
         self._places = Width(width)
@@ -121,19 +121,25 @@ class Limit:
         with self._lock:
             if self._take_free(run):
                 return
-            turn = asyncio.get_running_loop(), asyncio.get_running_loop().create_future()
+            turn = _Turn(asyncio.get_running_loop())
             self._waiting.setdefault(run, deque()).append(turn)
         try:
-            await turn[1]
-        except asyncio.CancelledError:
+            while not (await asyncio.wait([turn.came], timeout=_LOOK_AGAIN))[0]:
+                self._look_again(run, turn)
+        except BaseException:  # cancelled, or closed with its loop
             with self._lock:
-                queue = self._waiting.get(run, deque())
-                if turn in queue:
-                    queue.remove(turn)
-                    self._leave_queue(run)
-                else:  # the place had been given while we were being cancelled
+                if turn.given:
                     self._release(run)
+                else:
+                    self._leave_queue(run, turn)
             raise
+
+    def _look_again(self, run: Hashable, turn: "_Turn") -> None:
+        with self._lock:
+            queue = self._waiting.setdefault(run, deque())
+            if turn not in queue and not turn.given:  # passed over, because its loop stood still
+                queue.append(turn)
+            self._hand_out()
 
     def _hold(self, run: Hashable) -> None:
         self._in_flight += 1
@@ -149,20 +155,41 @@ class Limit:
 
     def _hand_out(self) -> None:
         while self._waiting and self._in_flight < self._places.now:
-            run = min(self._waiting, key=lambda run: self._held.get(run, 0))  # of equals, the first
+            run = min(tuple(self._waiting), key=lambda run: self._held.get(run, 0))  # of equals, the first
             queue = self._waiting.pop(run)
-            loop, turn = queue.popleft()
+            turn = queue.popleft()
             if queue:  # behind all others: of equals, who got a place last is the last to get one
                 self._waiting[run] = queue
-            try:
-                loop.call_soon_threadsafe(_give, turn)
-            except RuntimeError:  # that loop was closed while its call waited
-                continue
-            self._hold(run)
+            if turn.give():
+                self._hold(run)
 
-    def _leave_queue(self, run: Hashable) -> None:
-        if not self._waiting[run]:
-            del self._waiting[run]
+    def _leave_queue(self, run: Hashable, turn: "_Turn") -> None:
+        queue = self._waiting.get(run, deque())
+        if turn in queue:
+            queue.remove(turn)
+        if not queue:
+            self._waiting.pop(run, None)
+
+
+class _Turn:
+    """One call that waits for its turn."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.came: asyncio.Future[None] = loop.create_future()
+        self.given = False
+
+    def give(self) -> bool:
+        """Let it have its turn, unless nobody would notice: loops stop and are closed while calls wait."""
+        if self._loop.is_running():
+            with suppress(RuntimeError):  # closed just now
+                self._loop.call_soon_threadsafe(self._come)
+                self.given = True
+        return self.given
+
+    def _come(self) -> None:
+        if not self.came.done():
+            self.came.set_result(None)
 
 
 class Place:
@@ -248,8 +275,3 @@ class Place:
 
 def _limit(width: int, adaptive: bool) -> Limit:
     return Limit(width, adaptive=adaptive)
-
-
-def _give(turn: "asyncio.Future[None]") -> None:
-    if not turn.done():
-        turn.set_result(None)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeAlias
 
+from ._numbers import check_seconds
 from ._signs import WholeSigns
 from .calls import LLM, TOOL_CALLS, Allowance, Call, Finish, Piece, Said, Usage
-from .errors import ConfigurationError, ModelTimeoutError
+from .errors import ModelTimeoutError
 
 Hear: TypeAlias = Callable[[str, object], bool | None]
 """Takes a text and the framework's message that it came in, if any; tells whether it has heard enough."""
@@ -32,9 +33,12 @@ class Timeout:
 
     def __post_init__(self) -> None:
         for name in ("first_token", "between_tokens"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int | float) or not value > 0):
-                raise ConfigurationError(f"{name}={value!r} cannot work: use seconds, more than 0, or None")
+            if getattr(self, name) is not None:
+                check_seconds(name, getattr(self, name))
+
+
+_ENOUGH = 8
+"""Pieces that tell something of a pace."""
 
 
 @dataclass(slots=True)
@@ -68,11 +72,13 @@ class Heard:
 
     @property
     def per_token(self) -> float | None:
-        """Seconds from token to token, where enough of them came one by one."""
-        tokens = self.usage.output_tokens if self.usage else self.pieces
-        if self.first is None or self.pieces < 8 or tokens < 8:
+        """Seconds from piece to piece, nearly always a token, where there were enough to tell.
+
+        Tokens are not counted: they include thoughts that were not heard.
+        """
+        if self.first is None or self.pieces < _ENOUGH:
             return None
-        return (self.seconds - self.first) / (tokens - 1)
+        return (self.seconds - self.first) / (self.pieces - 1)
 
 
 async def listen(

@@ -14,6 +14,8 @@ _SLOW = 3.0
 engines that gain from it; beyond that the calls only wait for each other."""
 _FAST = 0.005
 """Seconds a token, below which nothing is slow: there it is this machine that is measured."""
+_FORGOTTEN = 1.01
+"""By what the best grows with every call, so that a provider which has become slower is taken as it is."""
 _SMOOTH = 0.2
 """Weight of the newest call in the average time per token."""
 
@@ -48,5 +50,5 @@ class Pace:
             return False
         smooth = _SMOOTH if self._per_token is not None else 1.0
         self._per_token = smooth * per_token + (1 - smooth) * (self._per_token or 0.0)
-        self._best = min(self._best, self._per_token)
+        self._best = min(self._best * _FORGOTTEN, self._per_token)
         return self._per_token > max(_FAST, _SLOW * self._best)

@@ -47,8 +47,6 @@ class Points:
         """What was known of the skeleton when each point was begun."""
         self.policy = sot.on_point_error
         self._given_up: list[PointError] = []
-        self._asked: set[int] = set()
-        """For which points a function was asked what to do: the deadline may come while it thinks."""
 
     def add(self, point: Point, skeleton: Skeleton, *, alone: bool = False) -> None:
         """Add a point, the last so far in reading order."""
@@ -71,7 +69,7 @@ class Points:
         """
         try:
             await write_given(plan, self._write_point, self.search.find if self._sot.retriever else None)
-            if self._given_up and not self._record.done:  # gaps alone are no answer
+            if self._given_up and not self._record.done and not callable(self.policy):  # gaps alone are no answer
                 raise self._given_up[0]
         except PointError as error:  # the first, where several failed at once
             if error.number not in self._record.failed:
@@ -107,8 +105,7 @@ class Points:
         self._record.keep(error)
         self._given_up.append(error)
         instead: object = GAP if self.policy in ("raise", "mark") else ""
-        if callable(self.policy) and point.number not in self._asked:
-            self._asked.add(point.number)
+        if callable(self.policy):
             instead = self.policy(error)
             instead = await instead if inspect.isawaitable(instead) else instead
         if not isinstance(instead, str):

@@ -141,38 +141,44 @@ class SkeletonReply:
 
 
 class DirectReply:
-    """The answer itself, as the model says it."""
+    """The answer itself, as the model says it. White space waits for a word: an attempt without any leaves nothing."""
 
     def __init__(self, show: Callable[[str, object], None], said: str = "") -> None:
         self._show = show
-        self._texts = [said] if said else []
-        self._heard = bool(said)
+        self._texts = [said] if said.strip() else []
+        self._held: list[tuple[str, object]] = []
+        self._heard = bool(self._texts)
         self._again: Continuation | None = None
 
     @property
     def said(self) -> str:
-        """What was shown, once there is more than white space."""
-        said = "".join(self._texts)
-        return said if said.strip() else ""
+        """What was shown."""
+        return "".join(self._texts)
 
     def begin(self, *, exact: bool) -> None:
         """Begin to hear a request."""
-        self._again = Continuation(self.said) if self.said and not exact else None
+        self._held.clear()
+        self._again = Continuation(self.said) if self._texts and not exact else None
 
     def hear(self, text: str, origin: object) -> None:
         """Take a text."""
         new = self._again.feed(text) if self._again else text
-        self._give(new, origin if new == text else None)  # the message would say it again
+        self._held.append((new, origin if new == text else None))  # the message would say it again
+        if self._texts or new.strip() or not any(held for held, _ in self._held):  # messages need no word
+            self._give()
 
     def end(self, finish: str | None) -> None:
         """Show what was held back."""
         if self._again:
-            self._give(self._again.flush(), None)
-        if not self._heard:
+            self._held.append((self._again.flush(), None))
+        if not self._heard and all(origin is None for _, origin in self._held):
             raise EmptyTextError(finish)
+        self._give()
 
-    def _give(self, text: str, origin: object) -> None:
-        self._heard = self._heard or bool(text.strip()) or origin is not None
-        if text:
-            self._texts.append(text)
-        self._show(text, origin)
+    def _give(self) -> None:
+        for text, origin in self._held:
+            if text:
+                self._texts.append(text)
+            self._heard = self._heard or bool(text) or origin is not None
+            self._show(text, origin)
+        self._held.clear()

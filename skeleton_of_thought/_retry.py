@@ -13,6 +13,7 @@ from typing import Any
 
 from tenacity import RetryCallState, wait_exponential, wait_random
 
+from ._numbers import check_seconds, check_whole
 from .errors import ConfigurationError, EmptyTextError
 
 _STATUSES = frozenset({408, 409, 425, 429})
@@ -73,19 +74,16 @@ class Retry:
     longest_wait: float = 8.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.attempts, int) or isinstance(self.attempts, bool) or self.attempts < 1:
-            raise ConfigurationError(f"attempts={self.attempts!r} cannot work: use a whole number from 1 up")
+        check_whole("attempts", self.attempts)
         for name in ("seconds", "first_wait", "longest_wait"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not value >= 0:
-                raise ConfigurationError(f"{name}={value!r} cannot work: use seconds, from 0 up")
+            check_seconds(name, getattr(self, name), least=0)
 
     def wait(self, state: RetryCallState) -> float:
         """Return the seconds to wait before the next attempt."""
         error = state.outcome.exception() if state.outcome else None
         asked = retry_after(error) if error else None
         backoff = wait_exponential(multiplier=self.first_wait, max=self.longest_wait) + wait_random(0, self.first_wait)
-        return asked if asked is not None else backoff(state)
+        return asked or backoff(state)  # none at all would only spend the attempts
 
 
 NEVER = Retry(attempts=1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ._attempts import Calls
 from ._listen import Heard
+from ._merge import BETWEEN_POINTS
 from ._points import Points
 from ._record import Record
 from ._relay import Emit
@@ -57,6 +58,8 @@ class Run:
         )
         self._points = Points(sot, question, self._record, emit, self._calls, self._form)
         self._planning = perf_counter()
+        self._last: Exception | None = None
+        """Why a call was made again: what a deadline that comes before it goes well is caused by."""
 
     async def answer(self) -> None:
         """Answer the question. What is written at the deadline is the answer."""
@@ -102,7 +105,7 @@ class Run:
     async def _fail_late(self) -> None:
         late = DeadlineError(self._sot.deadline)
         self._record.keep(late)
-        raise late
+        raise late from self._last
 
     async def _answer(self) -> None:
         route = await self._decide()
@@ -114,9 +117,10 @@ class Run:
 
     async def _go_on(self, answer: Answer) -> None:
         """Show what an earlier run has written, and write what is missing."""
-        if answer.skeleton is None and not answer.text:
+        if answer.skeleton is None and not answer.text and not answer.complete:
             await self._answer()
             return
+        self._points.search.know(answer.sources)
         self._routed(answer.route)
         if answer.skeleton is None:
             said = answer.text if answer.complete else answer.text.removesuffix(f" {GAP}")
@@ -127,7 +131,6 @@ class Run:
             return
         skeleton, sections = answer.skeleton, {section.point.number: section for section in answer.sections}
         self._record.skeleton = skeleton
-        self._points.search.know(answer.sources)
 
         async def plan(give: Give) -> None:
             missing = []
@@ -245,13 +248,18 @@ class Run:
             record.finish, record.complete = "deadline", False
             self._points.page.say(f" {GAP}")
             return
+        if callable(self._points.policy):  # it would have all the time in the world
+            self._points.policy = "mark"
         for point in record.skeleton.points:
             if point.number not in record.done.keys() | record.failed.keys():
                 error = PointError(point.number, point.title)
                 error.__cause__ = DeadlineError(self._sot.deadline)
                 await self._points.give_up(point, error)
+        if not record.planned:
+            self._points.page.say(f"{BETWEEN_POINTS}{GAP}")
 
     def _tell_retried(self, call: Call, error: Exception, seconds: float) -> None:
+        self._last = error
         self._emit(CallRetried(call.stage, call.point, error, seconds))
 
     def _form(self, llm: LLM) -> Form:

@@ -1,10 +1,11 @@
 """How many calls a provider seems to bear: additive increase, multiplicative decrease, as in TCP.
 
 It starts at the bound. When a call is refused it falls to as many as are still in flight, which the provider has
-taken, and from there it grows by one with every call that goes well, up to half of what it was; beyond that by one
-with every round of calls. It halves when calls become slow, and falls to what a provider says it still lets through.
+taken; it halves if there are none. From there it grows by one with every call that goes well, up to half of what it
+was, and beyond that by one with every round of calls. It halves when calls become slow, and falls to what a provider
+says it still lets through, besides those in flight.
 
-Several calls that are refused together are one sign: only one that began after the last decrease is another.
+Calls that are refused together are one sign of how fast it may grow again: only one that began later is another.
 """
 
 from dataclasses import dataclass
@@ -30,9 +31,13 @@ class Width:
 
     def refused(self, began: float, now: float, in_flight: int) -> None:
         """Take note that a call which began at *began* was refused; it is still among those in flight."""
-        if began > self._changed:
+        first, taken = began > self._changed, in_flight - 1
+        if first:
             self._fast, self._changed = self._width / 2, now
-        self._width = max(1.0, min(self._width, in_flight - 1))
+        if taken:
+            self._width = max(1.0, min(self._width, taken))
+        elif first:  # it was alone, so nothing is known of how many would have been taken
+            self._width = max(1.0, self._fast)
 
     def allowed(self, more: int, now: float, in_flight: int) -> None:
         """Take note that a provider lets so many *more* calls through, besides those in flight."""
@@ -41,7 +46,7 @@ class Width:
 
     def went_well(self, began: float, now: float, in_flight: int, *, slow: bool = False) -> None:
         """Take note of a call that was heard to its end, though perhaps *slow*."""
-        if not slow:
+        if not slow or in_flight < 2:  # one that is alone waits for no other of ours
             self._width = min(float(self.most), self._width + (1 if self._width < self._fast else 1 / self._width))
         elif began > self._changed:
             self._width, self._changed = max(1.0, min(self._width, in_flight) / 2), now

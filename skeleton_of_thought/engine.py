@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import _threads
 from ._limits import Limit
@@ -136,6 +136,8 @@ class SkeletonOfThought(Settings):
         asked = question if isinstance(question, Question) else Question(question)
         if resume and resume.question != asked.text:
             raise InputError("the answer to resume is to another question: ask the same")
+        if resume and resume.sources:  # what is cited keeps its numbers, whatever is found now
+            asked = replace(asked, passages=tuple(source.passage for source in resume.sources))
         timed = self.timeout is not None or self.deadline is not None  # a text that comes whole cannot be cut
 
         def begin(emit: Emit[Event]) -> Awaitable[None]:

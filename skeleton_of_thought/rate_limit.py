@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ._numbers import check_seconds, check_whole
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -92,9 +93,9 @@ class RateLimit:
         if requests_per_minute is None and tokens_per_minute is None:
             raise ConfigurationError("nothing is limited: give requests_per_minute or tokens_per_minute")
         for name, number in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
-            _check(name, number)
-        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0.001 <= seconds < math.inf:
-            raise ConfigurationError(f"seconds={seconds!r} cannot work: use a number from 0.001 up")
+            if number is not None:
+                check_whole(name, number)
+        check_seconds("seconds", seconds, least=0.001)
         self.requests_per_minute = requests_per_minute
         self.tokens_per_minute = tokens_per_minute
         self.path = None if path is None else Path(path).absolute()
@@ -144,11 +145,6 @@ class RateLimit:
         if self.path is None:
             raise ConfigurationError("a RateLimit in memory cannot leave its process: give it a path")
         return _rate_limit, (self.requests_per_minute, self.tokens_per_minute, self.path, self.seconds)
-
-
-def _check(name: str, number: int | None) -> None:
-    if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
-        raise ConfigurationError(f"{name}={number!r} cannot work: use a whole number from 1 up")
 
 
 def _rate_limit(requests: int | None, tokens: int | None, path: Path, seconds: float) -> RateLimit:

@@ -64,7 +64,7 @@ class Numbering:
     def know(self, sources: Iterable[Source]) -> None:
         """Keep the numbers of an earlier run's sources."""
         for source in sources:
-            self._sources.setdefault(source.passage.same, source)
+            self._sources[source.passage.same] = source
 
     def expect(self, number: int) -> None:
         """Add a point, the last so far in reading order."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 from ._hedge import Hedge
 from ._limits import Limit
 from ._listen import Timeout
+from ._numbers import check_seconds, check_whole
 from ._retry import Retry
 from .answer import Heading
 from .errors import ConfigurationError, PointError
@@ -84,15 +85,12 @@ class Settings:
         least |= {} if self.point_max_tokens is None else {"point_max_tokens": 1}
         least |= {} if isinstance(self.max_concurrency, Limit) else {"max_concurrency": 1}
         for name, bound in least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < bound:
-                raise ConfigurationError(f"{name}={value!r} cannot work: use a whole number from {bound} up")
+            check_whole(name, getattr(self, name), bound)
         if self.min_points > self.max_points:
             raise ConfigurationError(f"min_points={self.min_points} is more than max_points={self.max_points}")
         for name in ("deadline", *(() if isinstance(self.timeout, Timeout) else ("timeout",))):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-                raise ConfigurationError(f"{name}={value!r} cannot work: use seconds, more than 0")
+            if getattr(self, name) is not None:
+                check_seconds(name, getattr(self, name))
 
     def _check_choices(self) -> None:
         choices = {"detail": get_args(Detail), "heading": get_args(Heading)}
@@ -111,6 +109,10 @@ class Settings:
         if self.rate_limit is not None and not callable(getattr(self.rate_limit, "wait", None)):
             cure = "use skeleton_of_thought.RateLimit(...)"
             raise ConfigurationError(f"rate_limit of type {_kind(self.rate_limit)} cannot work: {cure}")
+        if self.rate_limit and self.hedge:
+            raise ConfigurationError(
+                "hedge asks again, which rate_limit lets nobody do for free: leave one out"
+            )
         for name, kind in {"prompts": Prompts, "retry": Retry, "hedge": Hedge}.items():
             value = getattr(self, name)
             if not isinstance(value, kind) and not (value is None and name == "hedge"):

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, cast
 from urllib.parse import unquote
 
 from .._threads import in_thread
-from ..calls import Abilities, Call, Piece, merge_runs
+from ..calls import Abilities, Call, Piece, Same, merge_runs
 from ..errors import ConfigurationError
 
 try:
@@ -96,7 +96,7 @@ class OpenAIModel:
     @property
     def key(self) -> tuple[str, object]:
         """What a refusal is for: one model at one endpoint."""
-        return self.model, self.base_url if self.client is None else id(self.client)
+        return self.model, self.base_url if self.client is None else Same(self.client)
 
     def __call__(self, call: Call, /) -> AsyncGenerator[Piece, None]:
         """Send *call*. Closing the stream closes the HTTP response at once."""

@@ -374,7 +374,7 @@ def test_a_second_request_may_lose_before_it_has_begun() -> None:
                 await asyncio.sleep(0)
             hear("Walk.", None)
 
-        race = Race(ask, ask, lambda *_: None, pace, streamed=True)
+        race = Race(ask, lambda *_: None, pace, streamed=True)
         await race.run(0, 1.0, Limit(1).place("run"), Heard())
 
     run(main)
@@ -395,7 +395,7 @@ def test_who_is_in_a_hurry_gives_back_the_place_of_a_second_request() -> None:
                 closing.set()
                 await closed.wait()
 
-        race = Race(ask, ask, lambda *_: None, pace, streamed=True)
+        race = Race(ask, lambda *_: None, pace, streamed=True)
         work = asyncio.create_task(race.run(0, 1.0, limit.place("run"), Heard()))
         while not pace.again:  # noqa: ASYNC110 -- it is a number
             await asyncio.sleep(0)

@@ -104,7 +104,7 @@ def test_a_number_that_lets_nothing_through_is_refused(name: str, number: object
 @pytest.mark.parametrize("seconds", [0, -1, 0.0001, math.inf, math.nan, "60", True, None])
 def test_a_minute_has_an_end(seconds: object) -> None:
     """Whatever is taken for a minute has to last, and to pass."""
-    with pytest.raises(ConfigurationError, match=r"cannot work: use a number from 0\.001 up"):
+    with pytest.raises(ConfigurationError, match=r"cannot work: use seconds, from 0\.001 up"):
         RateLimit(requests_per_minute=1, seconds=seconds)  # type: ignore[arg-type]  # that is the point
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from skeleton_of_thought import Answer, Call, Hedge, Limit, PointError, RateLimit, Retry
+from skeleton_of_thought import Answer, Call, ConfigurationError, Hedge, Limit, PointError, Retry
 from skeleton_of_thought.events import PointFailed
 from skeleton_of_thought.testing import Failure
 
@@ -82,19 +82,15 @@ def test_a_point_that_was_not_shown_is_written_again() -> None:
     assert TEXT == engine().ask(QUESTION, resume=left).text
 
 
-def test_second_requests_take_their_share_of_the_rate_limit() -> None:
-    """A provider counts them."""
+def test_second_requests_and_a_rate_limit_are_too_much() -> None:
+    """They would take the share of calls that wait for theirs."""
+    with pytest.raises(ConfigurationError, match="hedge asks again, which rate_limit lets nobody do for free"):
+        engine(hedge=Hedge(), rate_limit=Unlimited())
 
-    class Counted(RateLimit):
-        taken = 0
 
-        async def wait(self, tokens: int) -> None:
-            self.taken += 1
-            await super().wait(tokens)
-
-    limit = Counted(requests_per_minute=100)
-    events_of(experienced(Straggler({(2, 1): FOREVER}), rate_limit=limit))
-    assert 5 == limit.taken
+class Unlimited:
+    async def wait(self, tokens: int) -> None:
+        """Let all through."""
 
 
 def test_several_stragglers_have_one_budget() -> None:
