@@ -6,29 +6,26 @@ It is opened by hand: a Runnable in between would cost time for every chunk.
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from traceback import walk_tb
+from functools import partial
 from typing import Any, TypeAlias
 
 from langchain_core.documents import Document
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import BaseMessage
-from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableWithFallbacks
-from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import (
     get_async_callback_manager_for_config,
     get_callback_manager_for_config,
     merge_configs,
     patch_config,
 )
-from langchain_core.runnables.configurable import DynamicRunnable
-from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from skeleton_of_thought import LLM, Abilities, Call, ConfigurationError, Passage, Point, Retriever
 from skeleton_of_thought._threads import in_thread
 from skeleton_of_thought.calls import Door, Piece, Said, Same, options_of, tags_of
 from skeleton_of_thought.models._allowance import allowance_of
 
+from ._inside import bound_of, chat_models, given_to, only_blocks, says_nothing, searches_in_a_pool, tries_of
 from ._messages import messages_of
 from ._output import finish_of, usage_of
 
@@ -63,25 +60,25 @@ class Way:
         Args:
             planner: what writes the skeleton in its place.
         """
-        blocking = self.blocking or _only_blocks(model, self.config)
+        blocking = self.blocking or only_blocks(model, self.config)
 
         def ask(call: Call) -> AsyncIterator[Piece]:
             asked = planner if planner and call.stage == "skeleton" else model
             return in_thread(lambda: self._ask(asked, call)) if blocking else self._aask(asked, call)
 
         tools = abilities.tools or "tools" in given_to(model) | self.options or getattr(model, "sot_has_tools", False)
-        models = _chat_models(model, self.config)
-        tries = max(map(_tries, models), default=1)
+        models = chat_models(model, self.config)
+        tries = partial(tries_of, model, self.config)
         only = models[0] if len(models) == 1 else None
         return Door(ask, replace(abilities, tools=bool(tools)), Same(only or model), tries, ends=only is not None)
 
     def retriever(self, retriever: AnyRetriever) -> Retriever:
         """Reach *retriever* likewise."""
-        blocking = self.blocking or _searches_in_a_pool(retriever)
+        blocking = self.blocking or searches_in_a_pool(retriever)
 
         async def find(query: str, point: Point | None) -> Sequence[Passage]:
             told = {"sot_stage": "retrieval"} | ({"sot_point": point.number} if point else {})
-            config = merge_configs(self.config, {"tags": ["sot:retrieval"], "metadata": told})
+            config = self._config({"tags": ["sot:retrieval"], "metadata": told})
             if not blocking:
                 return _passages(await retriever.ainvoke(query, config))
             async for found in in_thread(lambda: iter([retriever.invoke(query, config)])):
@@ -101,7 +98,7 @@ class Way:
                         for piece in step.pieces(chunk):
                             yield piece
                 except ValueError as error:
-                    if not _says_nothing(error):
+                    if not says_nothing(error):
                         raise
                 finally:
                     if close := getattr(stream, "aclose", None):
@@ -125,7 +122,7 @@ class Way:
                     for chunk in stream:
                         yield from step.pieces(chunk)
                 except ValueError as error:
-                    if not _says_nothing(error):
+                    if not says_nothing(error):
                         raise
                 finally:
                     getattr(stream, "close", lambda: None)()
@@ -138,33 +135,25 @@ class Way:
 
     def _step(self, call: Call) -> "_Step":
         told: RunnableConfig = {"tags": [f"sot:{call.stage}"], "metadata": tags_of(call)}
-        return _Step(call, merge_configs(self.config, told), STEPS.get(call.stage) if self.steps else None)
+        return _Step(call, self._config(told), STEPS.get(call.stage) if self.steps else None)
+
+    def _config(self, told: RunnableConfig) -> RunnableConfig:
+        """Add to the caller's config. An answer to go on with is for this chain, and for none inside."""
+        ours: RunnableConfig = {"configurable": {"sot_resume": None}} if "sot_resume" in self.configured else {}
+        return merge_configs(self.config, told | ours)
 
     def _options(self, model: Model, call: Call) -> dict[str, Any]:
         """Return what is given with a call. Runnables that are no chat models stumble over options of our own."""
         theirs = {name: value for name, value in self.options.items() if (call.stage, name) != ("skeleton", "stop")}
-        models = _chat_models(model, self.config)
+        models = chat_models(model, self.config)
         if not models:
             return theirs
-        bounds, given = {_bound(each) for each in models}, given_to(model) | self.options
+        bounds, given = {bound_of(each) for each in models}, given_to(model) | self.options
         name = bounds.pop() if len(bounds) == 1 and given.keys().isdisjoint(_BOUNDS) else None
         ours = options_of(call, max_tokens=name)
         if name in ours:
             ours[name] = min(filter(None, (ours[name], *(getattr(each, name, None) for each in models))))
         return ours | theirs
-
-
-def given_to(model: Runnable[Any, Any]) -> dict[str, Any]:
-    """Return what a caller has bound to a model."""
-    match model:
-        case RunnableBindingBase():
-            return given_to(model.bound) | dict(model.kwargs)
-        case RunnableWithFallbacks():
-            return given_to(model.runnable)
-        case DynamicRunnable():
-            return given_to(model.default)
-        case _:
-            return {}
 
 
 class _Step:
@@ -224,64 +213,6 @@ class _Step:
         if isinstance(headers := said.response_metadata.get("headers"), dict) and (left := allowance_of(headers)):
             pieces.insert(0, left)
         return pieces
-
-
-def _chat_models(model: Runnable[Any, Any], config: RunnableConfig) -> list[BaseChatModel]:
-    """Find the chat models inside, of which any may answer."""
-    match model:
-        case BaseChatModel():
-            return [model]
-        case RunnableBindingBase():
-            return _chat_models(model.bound, config)
-        case RunnableWithFallbacks():
-            inside = [_chat_models(each, config) for each in model.runnables]
-            return [each for found in inside for each in found] if all(inside) else []
-        case DynamicRunnable():
-            return _chat_models(*model.prepare(config))
-        case _:
-            inner = getattr(model, "sot_chat_model", None)  # that of an agent, which is reached by its own way
-            return [inner] if isinstance(inner, BaseChatModel) else []
-
-
-def _says_nothing(error: ValueError) -> bool:
-    """Tell whether LangChain itself raised *error*: it does so where a model's stream is empty."""
-    *_, (frame, _) = walk_tb(error.__traceback__)
-    return frame.f_globals.get("__name__") == BaseChatModel.__module__
-
-
-def _tries(model: BaseChatModel) -> int:
-    """Tell how many requests the client of *model* makes of one that fails: three, where it has its own default."""
-    if not hasattr(model, "max_retries"):
-        return 1
-    retries = model.max_retries
-    return 1 + (retries if isinstance(retries, int) else 2)
-
-
-def _bound(model: BaseChatModel) -> str | None:
-    """Tell what *model* calls the bound of its output. One that has no such field refuses it with a call as well.
-
-    One that may think gets none: its thoughts count against it, and some providers refuse one below their budget.
-    """
-    if (getattr(model, "profile", None) or {}).get("reasoning_output"):
-        return None
-    return next((name for name in ("max_tokens", "max_output_tokens") if name in type(model).model_fields), None)
-
-
-def _only_blocks(model: Model, config: RunnableConfig) -> bool:
-    """Tell whether the asynchronous methods are the base class's, which use a pool of few threads."""
-    models = [] if hasattr(model, "sot_chat_model") else _chat_models(model, config)
-    return bool(models) and all(
-        type(each)._agenerate is BaseChatModel._agenerate and type(each)._astream is BaseChatModel._astream
-        for each in models
-    )
-
-
-def _searches_in_a_pool(retriever: AnyRetriever) -> bool:
-    """Tell the same of a retriever."""
-    if isinstance(retriever, VectorStoreRetriever):
-        return type(retriever.vectorstore).asimilarity_search is VectorStore.asimilarity_search
-    kind = type(retriever)
-    return issubclass(kind, BaseRetriever) and kind._aget_relevant_documents is BaseRetriever._aget_relevant_documents
 
 
 def _passages(found: Any) -> list[Passage]:

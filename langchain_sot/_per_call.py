@@ -1,13 +1,16 @@
 """What ``config["configurable"]`` says for one call: time limits, and an answer to go on with."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 
-from skeleton_of_thought import Answer, InputError, Passage, Question, Source
+from skeleton_of_thought import Answer, InputError, Passage, Source
+
+from ._models import Way
 
 PER_CALL = ("timeout", "deadline")
 """Settings of one call; ``sot_`` stands before their names in the config."""
@@ -25,14 +28,15 @@ SPECS = (
 )
 
 
-def resumed(given: Any, question: Question) -> Answer | None:
+def resumed(way: Way) -> Answer | None:
     """Return the answer to go on with, from an `Answer`, its JSON, or the message that a chain returned.
 
     Raises:
-        InputError: it is none of them.
+        InputError: what the caller has configured is none of them.
     """
+    given = way.configured.get("sot_resume")
     try:
-        return _answer(given, question)
+        return _answer(given)
     except (KeyError, TypeError, ValueError) as error:
         kind = type(given).__name__
         raise InputError(
@@ -40,7 +44,7 @@ def resumed(given: Any, question: Question) -> Answer | None:
         ) from error
 
 
-def _answer(given: Any, question: Question) -> Answer | None:
+def _answer(given: Any) -> Answer | None:
     match given:
         case None | Answer():
             return given
@@ -48,9 +52,16 @@ def _answer(given: Any, question: Question) -> Answer | None:
             return Answer.from_json(given)
         case AIMessage():
             about = given.response_metadata["sot"]
-            return Answer.from_about(question.text, str(given.text), about, tuple(map(_source, about["sources"])))
+            answer = Answer.from_about(str(given.text), about, tuple(map(_source, about["sources"])))
+            return replace(answer, origins=(_without_ours(given),)) if answer.complete else answer
         case _:
             raise TypeError
+
+
+def _without_ours(message: AIMessage) -> AIMessage:
+    """Return what the model itself has said, and it costs nothing to say it again."""
+    told = {name: value for name, value in message.response_metadata.items() if name != "sot"}
+    return message.model_copy(update={"response_metadata": told, "usage_metadata": None})
 
 
 def _source(about: Mapping[str, Any]) -> Source:

@@ -36,8 +36,9 @@ from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
 
 from ._graph import graph_of
+from ._inside import given_to
 from ._messages import question_of
-from ._models import AnyRetriever, Way, given_to
+from ._models import AnyRetriever, Way
 from ._output import chunk, message
 from ._per_call import PER_CALL, SPECS, resumed
 from ._runnable import EventRunnable
@@ -244,8 +245,7 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         question = question_of(value)
         if "response_format" in given_to(self.llm) | way.options:
             question = replace(question, has_form=True)
-        resume = resumed(way.configured.get("sot_resume"), question)
-        return self.engine(way).astream(question, whole=whole, terse=True, resume=resume)
+        return self.engine(way).astream(question, whole=whole, terse=True, resume=resumed(way))
 
     def _chunk(self, event: Event, run_id: UUID) -> AIMessageChunk | None:
         return chunk(event, run_id)

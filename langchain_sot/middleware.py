@@ -102,11 +102,13 @@ class _AgentModel(Runnable[LanguageModelInput, BaseMessage]):
 
     def response(self, answer: AIMessage) -> ModelResponse[Any]:
         """Return the answer of a turn: the agent's own response, where that is the answer."""
-        skeleton = self._responses.get("skeleton")
-        if skeleton and answer.response_metadata["sot"]["route"]["kind"] == "skeleton":
-            agent = skeleton.result[-1].name
-            return ModelResponse(result=[answer.model_copy(update={"name": agent})])
-        return self._responses.get("direct") or self._responses["skeleton"]
+        direct = answer.response_metadata["sot"]["route"]["kind"] == "direct"
+        own = self._responses.get("direct") or self._responses.get("skeleton")
+        if direct and own and own.result[-1].text == answer.text:
+            return own
+        heard = next(iter(self._responses.values()), None)  # none where an answer that is complete is gone on with
+        agent = heard.result[-1].name if heard else None
+        return ModelResponse(result=[answer.model_copy(update={"name": agent})])
 
     def _asked(self, messages: Any, options: dict[str, Any]) -> Any:
         system, settings = self._request.system_message, options | self._request.model_settings

@@ -19,6 +19,7 @@ from skeleton_of_thought.events import Event, Finished, SourcesFound, Text
 
 from ._messages import question_of
 from ._models import AnyRetriever, Model, Way
+from ._per_call import resumed
 from ._runnable import EventRunnable
 from .chain import SoTChain
 
@@ -67,7 +68,7 @@ class SoTRetrievalChain(EventRunnable[RetrievalInput, RetrievalOutput, AddableDi
         if isinstance(earlier, str) or not isinstance(earlier, Sequence):
             raise InputError(f"chat_history is a list of messages, not {type(earlier).__name__}")
         asked: LanguageModelInput = [*earlier, HumanMessage(value["input"])]
-        return self.chain.engine(way).astream(question_of(asked), whole=whole, terse=True)
+        return self.chain.engine(way).astream(question_of(asked), whole=whole, terse=True, resume=resumed(way))
 
     def _first(self, value: RetrievalInput) -> Iterable[AddableDict]:
         return [AddableDict({key: value[key] for key in value if key not in ("context", "answer")})]  # type: ignore[literal-required]  # further keys

@@ -54,7 +54,7 @@ def resumed(query: QueryType) -> Answer | None:
     if not isinstance(query, SoTQueryBundle):
         return None
     try:
-        return _answer(query.resume, query.query_str)
+        return _answer(query.resume)
     except (KeyError, TypeError, ValueError) as error:
         kind = type(query.resume).__name__
         raise InputError(
@@ -62,7 +62,7 @@ def resumed(query: QueryType) -> Answer | None:
         ) from error
 
 
-def _answer(given: Any, question: str) -> Answer | None:
+def _answer(given: Any) -> Answer | None:
     match given:
         case None | Answer():
             return given
@@ -70,13 +70,13 @@ def _answer(given: Any, question: str) -> Answer | None:
             return Answer.from_json(given)
         case Response() | StreamingResponse() | AsyncStreamingResponse():
             about = (given.metadata or {})["sot"]
-            return getattr(about, "answer", None) or _saved(given, about, question)
+            return getattr(about, "answer", None) or _saved(given, about)
         case _:
             raise TypeError
 
 
-def _saved(response: RESPONSE_TYPE, about: Mapping[str, Any], question: str) -> Answer:
+def _saved(response: RESPONSE_TYPE, about: Mapping[str, Any]) -> Answer:
     """Put the answer together again from a response whose metadata were saved as JSON."""
     passages = {passage.key: passage for passage in passages_of(response.source_nodes)}
     sources = (Source(told["number"], passages[told["node"]], tuple(told["points"])) for told in about["sources"])
-    return Answer.from_about(question, str(response), about, tuple(sources))
+    return Answer.from_about(str(response), about, tuple(sources))

@@ -9,7 +9,7 @@ except ImportError as error:
         'llama_index_sot needs llama-index-core: pip install "skeleton-of-thought[llama-index]"'
     ) from error
 
-from llama_index.core.base.response.schema import RESPONSE_TYPE, AsyncStreamingResponse
+from llama_index.core.base.response.schema import AsyncStreamingResponse
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
@@ -112,13 +112,15 @@ class SoTQueryEngine(RetrieverQueryEngine):
         """Make an engine that answers from what the model knows. The settings are those of `SoTSynthesizer`."""
         return cls(_Nothing(), SoTSynthesizer(llm, without_nodes=True, **settings))
 
-    def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+    def retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        """Find nodes for a question. Here it is looked at: what overrides ``_query`` has a span of its own."""
         _check(query_bundle)
-        return super()._query(query_bundle)
+        return super().retrieve(query_bundle)
 
-    async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+    async def aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        """Find nodes for a question."""
         _check(query_bundle)
-        return await super()._aquery(query_bundle)
+        return await super().aretrieve(query_bundle)
 
     def as_langchain_tool(self, name: str = "query_engine", description: str | None = None) -> Any:
         """Return a LangChain tool that takes a ``question``; needs langchain-core. LlamaIndex's own is broken.

@@ -156,13 +156,16 @@ class SoTSynthesizer(BaseSynthesizer):
             events = self._events(query, nodes, response_kwargs, blocking=False)
             return end(_output.astream(events, sources) if self._streaming else await _output.awhole(events, sources))
 
-    async def aheard(self, query: str, nodes: list[NodeWithScore], hear: Callable[[Event], None]) -> RESPONSE_TYPE:
+    async def aheard(
+        self, query: QueryType, nodes: list[NodeWithScore], hear: Callable[[Event], None]
+    ) -> RESPONSE_TYPE:
         """Answer from *nodes*, and let *hear* have every event of the run as it happens."""
         if self._leaves(nodes):
             return await streaming(self._default, False).asynthesize(query, nodes)
         with self._synthesis(query) as end:
             engine, question = self._engine(query, nodes, {}, blocking=False)
-            return end(await _output.awhole(engine.astream(question), Sources(nodes, ()), hear))
+            events = engine.astream(question, resume=resumed(query))
+            return end(await _output.awhole(events, Sources(nodes, ()), hear))
 
     def get_response(self, query_str: str, text_chunks: Sequence[str], **response_kwargs: Any) -> RESPONSE_TEXT_TYPE:
         """Answer from *text_chunks*. Further keyword arguments are filled into prompts."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index.core.workflow import Context, Event, StartEvent, StopEvent, Workflow, step
+from pydantic import SkipValidation
 
 from skeleton_of_thought import ConfigurationError, InputError, events
 
@@ -59,6 +60,7 @@ class Retrieved(Event):
     """The nodes that the question is answered from."""
 
     query: str
+    bundle: SkipValidation[QueryBundle]
     nodes: list[NodeWithScore]
 
 
@@ -88,9 +90,10 @@ class SoTWorkflow(Workflow):
     async def retrieve(self, ctx: Context, begin: StartEvent) -> Retrieved:
         """Find the nodes for the question."""
         query = begin.get("query")
-        if not isinstance(query, str):
+        if not isinstance(query, str | QueryBundle):
             raise InputError("there is no question: run(query='...')")
-        retrieved = Retrieved(query=query, nodes=await self._engine.aretrieve(QueryBundle(query)))
+        bundle = QueryBundle(query) if isinstance(query, str) else query
+        retrieved = Retrieved(query=bundle.query_str, bundle=bundle, nodes=await self._engine.aretrieve(bundle))
         ctx.write_event_to_stream(retrieved)
         return retrieved
 
@@ -102,7 +105,7 @@ class SoTWorkflow(Workflow):
             if told := _event_of(event):
                 ctx.write_event_to_stream(told)
 
-        return StopEvent(result=await self._synthesizer.aheard(retrieved.query, retrieved.nodes, tell))
+        return StopEvent(result=await self._synthesizer.aheard(retrieved.bundle, retrieved.nodes, tell))
 
 
 def _event_of(event: events.Event) -> Event | None:

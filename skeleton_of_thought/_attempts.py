@@ -66,7 +66,8 @@ class _Attempts:
         self._reply = reply
         self._begin = begin
         self._place = calls.limit.place(calls.run, key_of(llm))
-        self._tries: int = getattr(llm, "tries", 1)
+        tries = getattr(llm, "tries", 1)
+        self._tries: int = tries(call) if callable(tries) else tries
         self._requests = 0
         self._failing: float | None = None
         self._error: Exception | None = None

@@ -69,7 +69,7 @@ class Points:
         """
         try:
             await write_given(plan, self._write_point, self.search.find if self._sot.retriever else None)
-            if self._given_up and not self._record.done and not callable(self.policy):  # gaps alone are no answer
+            if self._given_up and not self._record.done:  # gaps alone are no answer
                 raise self._given_up[0]
         except PointError as error:  # the first, where several failed at once
             if error.number not in self._record.failed:
@@ -99,14 +99,17 @@ class Points:
         found = self.search.numbers_of(point)
         return Section(point, "".join(pieces), heard.seconds, heard.finish, heard.usage, found)
 
-    async def give_up(self, point: Point, error: PointError) -> None:
-        """Do as ``on_point_error`` says."""
+    async def give_up(self, point: Point, error: PointError, *, late: bool = False) -> None:
+        """Do as ``on_point_error`` says; when it is *late*, nobody waits for what a function would wait for."""
         assert isinstance(error.__cause__, Exception)  # as whoever raises it sees to
         self._record.keep(error)
         self._given_up.append(error)
         instead: object = GAP if self.policy in ("raise", "mark") else ""
         if callable(self.policy):
             instead = self.policy(error)
+            if late and inspect.iscoroutine(instead):
+                instead.close()
+                instead = GAP
             instead = await instead if inspect.isawaitable(instead) else instead
         if not isinstance(instead, str):
             raise ConfigurationError(f"on_point_error returned {instead!r}: return a text, '' for none")

@@ -34,6 +34,8 @@ class Search:
         """Keep the numbers of an earlier run's sources."""
         self._numbering.know(sources)
         self._record.sources = self._numbering.sources
+        if sources:
+            self._emit(SourcesFound(sources))
 
     def expect(self, point: Point | None) -> None:
         """Take note of a point that will retrieve; points are expected in reading order."""

@@ -124,7 +124,7 @@ class Run:
         self._routed(answer.route)
         if answer.skeleton is None:
             said = answer.text if answer.complete else answer.text.removesuffix(f" {GAP}")
-            self._points.page.say(said)
+            self._points.page.say(said, *answer.origins[:1] if answer.complete else ())
             self._record.finish, self._record.complete = answer.finish, answer.complete
             if not answer.complete:
                 await self._write_directly(said)
@@ -248,13 +248,11 @@ class Run:
             record.finish, record.complete = "deadline", False
             self._points.page.say(f" {GAP}")
             return
-        if callable(self._points.policy):  # it would have all the time in the world
-            self._points.policy = "mark"
         for point in record.skeleton.points:
             if point.number not in record.done.keys() | record.failed.keys():
                 error = PointError(point.number, point.title)
                 error.__cause__ = DeadlineError(self._sot.deadline)
-                await self._points.give_up(point, error)
+                await self._points.give_up(point, error, late=True)
         if not record.planned:
             self._points.page.say(f"{BETWEEN_POINTS}{GAP}")
 

@@ -217,15 +217,13 @@ class Answer:
         return about
 
     def about(self) -> dict[str, Any]:
-        """Tell how the answer was made, in types that JSON knows: all but the texts."""
+        """Tell how the answer was made, in types that JSON knows: all but its texts."""
         about = self.as_dict()
-        del about["text"], about["question"], about["sections"]
+        del about["text"], about["sections"]
         return about | {"points": [section.about() for section in self.sections]}
 
     @classmethod
-    def from_about(
-        cls, question: str, text: str, about: Mapping[str, Any], sources: tuple[Source, ...] = ()
-    ) -> "Answer":
+    def from_about(cls, text: str, about: Mapping[str, Any], sources: tuple[Source, ...] = ()) -> "Answer":
         """Put an answer together again from its text and what ``about`` told, as far as it takes to go on with it."""
         skeleton = _SKELETON.validate_python(about["skeleton"])
         sections = []
@@ -235,7 +233,7 @@ class Answer:
             about_point["seconds"] = told["seconds"] if told["span"] else None  # what was not shown is not there
             sections.append(Section(point, written, sources=tuple(told["sources"]), **about_point))
         return cls(
-            question=question,
+            question=about["question"],
             route=Route(**about["route"]),
             text=text,
             skeleton=skeleton,

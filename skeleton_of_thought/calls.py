@@ -158,7 +158,7 @@ class Door:
     abilities: Abilities = Abilities()
     key: Hashable = None
     """Doors of one key lead to one model, which its refusals pause for all."""
-    tries: int = 1
+    tries: int | Callable[[Call], int] = 1
     """How many requests the model's own client makes of one call that fails before its first token."""
     ends: bool = False
     """One model is behind it: where one streamed reply told why it ended, one that does not was cut."""

@@ -110,9 +110,7 @@ class Settings:
             cure = "use skeleton_of_thought.RateLimit(...)"
             raise ConfigurationError(f"rate_limit of type {_kind(self.rate_limit)} cannot work: {cure}")
         if self.rate_limit and self.hedge:
-            raise ConfigurationError(
-                "hedge asks again, which rate_limit lets nobody do for free: leave one out"
-            )
+            raise ConfigurationError("hedge asks again, which rate_limit lets nobody do for free: leave one out")
         for name, kind in {"prompts": Prompts, "retry": Retry, "hedge": Hedge}.items():
             value = getattr(self, name)
             if not isinstance(value, kind) and not (value is None and name == "hedge"):

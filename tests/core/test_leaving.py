@@ -140,12 +140,6 @@ def what_stands_in_the_place_of_a_point() -> Stuck:
     return Stuck(engine(llm, on_point_error=instead), lambda: instead.begun.is_set() and 2 == llm.in_flight)
 
 
-def what_stands_in_the_place_of_points_that_are_late() -> Stuck:
-    instead = Endless()
-    llm = scripted(delay={2: FOREVER, 3: FOREVER})
-    return Stuck(engine(llm, on_point_error=instead, deadline=0.2), instead.begun.is_set)
-
-
 def what_is_retrieved() -> Stuck:
     search = Endless()
     return Stuck(engine(scripted(), retriever=search), search.begun.is_set)
@@ -170,7 +164,6 @@ WAITS = [
     two_requests_for_each_point,
     what_is_left_of_a_point,
     what_stands_in_the_place_of_a_point,
-    what_stands_in_the_place_of_points_that_are_late,
     what_is_retrieved,
 ]
 waits = pytest.mark.parametrize("what", [*WAITS, a_router])

@@ -238,7 +238,7 @@ def test_white_space_is_nothing_to_go_on_with(exact: bool) -> None:
     say(reply, "\n\n", exact=exact)
     assert "" == reply.said
     end(reply, "Take figs.", exact=exact)
-    assert "\n\nTake figs." == heard.text == reply.said
+    assert "Take figs." == heard.text == reply.said
 
 
 def test_a_direct_answer_without_a_text_is_none() -> None:

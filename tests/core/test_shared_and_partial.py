@@ -78,7 +78,7 @@ def test_a_point_that_was_not_shown_is_written_again() -> None:
     llm = scripted(failures={1: Failure(POLICY, 1)}, delay={1: 1.0})
     _, error = failing(engine(llm, deadline=FOREVER))
     assert isinstance(error, PointError)
-    left = Answer.from_about(QUESTION, error.answer.text, error.answer.about())
+    left = Answer.from_about(error.answer.text, error.answer.about())
     assert TEXT == engine().ask(QUESTION, resume=left).text
 
 

@@ -106,7 +106,8 @@ def test_it_tells_how_it_came_about(kind: Any, way: str) -> None:
     """Route, skeleton, points, cost by stage, timings, in types that JSON knows."""
     message = ask(way, SoTChain(llm=kind(script=Script())), QUESTION)
     about = message.response_metadata["sot"]
-    assert {"route", "skeleton", "planned", "points", "usage", "finish", "complete", "sources", "timings"} == set(about)
+    told = {"question", "route", "skeleton", "planned", "points", "usage", "finish", "complete", "sources", "timings"}
+    assert told == set(about)
     assert ("skeleton", "rules", []) == (about["route"]["kind"], about["route"]["by"], about["sources"])
     assert SKELETON == "\n".join(f"{point['number']}. {point['title']}" for point in about["skeleton"]["points"])
     keys = {"number", "title", "span", "seconds", "finish", "failure", "usage", "sources"}
