@@ -20,8 +20,9 @@ from collections import Counter
 from itertools import pairwise
 from random import Random
 
-from skeleton_of_thought import Point, SkeletonParser
+from skeleton_of_thought import Point
 from skeleton_of_thought._expansion import ExpansionText
+from skeleton_of_thought.skeleton import SkeletonParser
 
 DIGITS = ["0123456789"] * 6 + ["٠١٢٣٤٥٦٧٨٩", "०१२३४५६७८९", "๐๑๒๓๔๕๖๗๘๙", "０１２３４５６７８９", "𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗"]
 SIGNS = [

@@ -20,10 +20,11 @@ from langchain_core.runnables.config import (
     patch_config,
 )
 
-from skeleton_of_thought import LLM, Abilities, Call, ConfigurationError, Passage, Point, Retriever
+from skeleton_of_thought import LLM, Abilities, Call, ConfigurationError, Passage, Point
 from skeleton_of_thought._threads import in_thread
 from skeleton_of_thought.calls import Door, Piece, Said, Same, options_of, tags_of
 from skeleton_of_thought.models._allowance import allowance_of
+from skeleton_of_thought.retrieval import Retriever
 
 from ._inside import bound_of, chat_models, given_to, only_blocks, says_nothing, searches_in_a_pool, tries_of
 from ._messages import messages_of

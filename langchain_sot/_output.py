@@ -7,7 +7,8 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata, add_ai_message_chunks, add_usage
 
-from skeleton_of_thought import Answer, Section, Source, Usage
+from skeleton_of_thought import Answer, Section, Usage
+from skeleton_of_thought.answer import Source
 from skeleton_of_thought.calls import TOOL_CALLS, Finish
 from skeleton_of_thought.events import (
     CallRetried,

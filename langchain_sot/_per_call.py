@@ -8,7 +8,8 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 
-from skeleton_of_thought import Answer, InputError, Passage, Source
+from skeleton_of_thought import Answer, InputError, Passage
+from skeleton_of_thought.answer import Source
 
 from ._models import Way
 

@@ -5,23 +5,13 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 from uuid import UUID
 
-from skeleton_of_thought import (
-    Abilities,
-    ConfigurationError,
-    Hedge,
-    Limit,
-    Prompts,
-    Retry,
-    Router,
-    Settings,
-    SkeletonOfThought,
-    Timeout,
-)
+from skeleton_of_thought import Abilities, ConfigurationError, Hedge, Limit, Prompts, Retry, SkeletonOfThought, Timeout
 from skeleton_of_thought.answer import Heading
 from skeleton_of_thought.events import Event, Finished
 from skeleton_of_thought.prompts import Detail
 from skeleton_of_thought.rate_limit import Waits
-from skeleton_of_thought.settings import PointErrorChoice, RouterChoice
+from skeleton_of_thought.routers import Router
+from skeleton_of_thought.settings import PointErrorChoice, RouterChoice, Settings
 
 try:
     from langchain_core.language_models import LanguageModelInput
@@ -57,7 +47,7 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
 
     The message's ``usage_metadata`` is the sum over all calls; ``response_metadata["sot"]`` holds route,
     skeleton, points, sources, usage by stage and timings in seconds. The settings are those of
-    `skeleton_of_thought.Settings`. Further keyword arguments of a call go to the model.
+    `skeleton_of_thought.settings.Settings`. Further keyword arguments of a call go to the model.
     ``config["max_concurrency"]`` bounds the model calls of all runs that are given the same number. In
     ``config["configurable"]``, ``sot_timeout`` and ``sot_deadline`` are those of one call, and ``sot_resume`` is an
     answer that was not complete, or its message: only what is missing is written.

@@ -14,7 +14,8 @@ from langchain_core.runnables.utils import AddableDict, ConfigurableFieldSpec
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
-from skeleton_of_thought import InputError, Source
+from skeleton_of_thought import InputError
+from skeleton_of_thought.answer import Source
 from skeleton_of_thought.events import Event, Finished, SourcesFound, Text
 
 from ._messages import question_of

@@ -16,9 +16,10 @@ from llama_index.core.types import RESPONSE_TEXT_TYPE
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
 from llama_index_instrumentation.dispatcher import instrument_tags
 
-from skeleton_of_thought import LLM, Abilities, Call, Finish, Passage, Point, Retriever, Usage
+from skeleton_of_thought import LLM, Abilities, Call, Finish, Passage, Point, Usage
 from skeleton_of_thought._threads import in_thread
 from skeleton_of_thought.calls import Door, Piece, Same, merge_runs, options_of, tags_of
+from skeleton_of_thought.retrieval import Retriever
 
 from ._streams import aclose, close
 

@@ -14,7 +14,9 @@ except ImportError as error:
 from llama_index.core.base.response.schema import AsyncStreamingResponse
 from llama_index.core.schema import QueryBundle, QueryType
 
-from skeleton_of_thought import Answer, InputError, Settings, Source, Timeout
+from skeleton_of_thought import Answer, InputError, Timeout
+from skeleton_of_thought.answer import Source
+from skeleton_of_thought.settings import Settings
 
 from ._models import passages_of
 

@@ -7,10 +7,11 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any, cast
 
-from skeleton_of_thought import Abilities, ConfigurationError, Limit, Question, Route, Settings, SkeletonOfThought
+from skeleton_of_thought import Abilities, ConfigurationError, Limit, Question, Route, SkeletonOfThought
 from skeleton_of_thought._threads import iterate
 from skeleton_of_thought.events import Event
 from skeleton_of_thought.prompts import Form
+from skeleton_of_thought.settings import Settings
 
 try:
     from llama_index.core.callbacks import CallbackManager
@@ -62,7 +63,7 @@ class SoTSynthesizer(BaseSynthesizer):
         without_nodes: answer also where there are no nodes, from what the model knows.
         abilities: what the models can do beyond plain chat. A grammar is sent as ``extra_body``.
         streaming: return a stream. Read at each call, as some engines switch it.
-        settings: those of `skeleton_of_thought.Settings`.
+        settings: those of `skeleton_of_thought.settings.Settings`.
 
     Raises:
         ConfigurationError: a setting cannot work.

@@ -19,15 +19,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skeleton_of_thought import Abilities, Answer, ModelMissingError, Route, Settings, Timings, Usage
-from skeleton_of_thought.answer import Section
+from skeleton_of_thought import Abilities, Answer, Route, Usage
+from skeleton_of_thought.answer import Section, Timings
 from skeleton_of_thought.cli import ask, failure, figures, main
 from skeleton_of_thought.cli.settings import HELP
 from skeleton_of_thought.cli.view import LiveView
 from skeleton_of_thought.cli.wrap import WordWrap, harmless
+from skeleton_of_thought.errors import ModelMissingError
 from skeleton_of_thought.events import PointDone, PointFound, PointText, SkeletonReady
 from skeleton_of_thought.models._store import DEFAULT_MODEL, find
 from skeleton_of_thought.server import running
+from skeleton_of_thought.settings import Settings
 from skeleton_of_thought.skeleton import Point, Skeleton
 from skeleton_of_thought.testing import Failure, LatencyModel, LatencyServer, ScriptedLLM
 

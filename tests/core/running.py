@@ -8,20 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from skeleton_of_thought import (
-    LLM,
-    Answer,
-    Passage,
-    Point,
-    Question,
-    Retriever,
-    Route,
-    Section,
-    SkeletonOfThought,
-    Timings,
-    Usage,
-)
+from skeleton_of_thought import LLM, Answer, Passage, Point, Question, Route, Section, SkeletonOfThought, Usage
+from skeleton_of_thought.answer import Timings
 from skeleton_of_thought.events import Event, Finished, PointDone, Text
+from skeleton_of_thought.retrieval import Retriever
 from skeleton_of_thought.testing import ScriptedLLM, collect
 
 QUESTION = "How do I stay healthy?"

@@ -7,22 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from skeleton_of_thought import (
-    Answer,
-    InputError,
-    Message,
-    Passage,
-    Point,
-    Question,
-    Route,
-    Section,
-    Skeleton,
-    Source,
-    Timings,
-    Usage,
-)
+from skeleton_of_thought import Answer, InputError, Message, Passage, Point, Question, Route, Section, Skeleton, Usage
 from skeleton_of_thought._critical_path import critical_path
-from skeleton_of_thought.answer import Heading, heading_of
+from skeleton_of_thought.answer import Heading, Source, Timings, heading_of
 
 SECONDS = st.floats(0, 1e6)
 ROUTE = Route("skeleton", "rules", "it asks for several things")

@@ -4,18 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from skeleton_of_thought import (
-    Abilities,
-    Answer,
-    Call,
-    EmptyTextError,
-    Finish,
-    PointError,
-    RateLimit,
-    Retry,
-    Usage,
-)
+from skeleton_of_thought import Abilities, Answer, Call, Finish, PointError, RateLimit, Retry, Usage
 from skeleton_of_thought.calls import Door, Piece
+from skeleton_of_thought.errors import EmptyTextError
 from skeleton_of_thought.events import CallRetried, Event, Finished, PointStarted
 from skeleton_of_thought.testing import Failure
 from tests.core.running import (

@@ -2,8 +2,9 @@ import pickle
 
 import pytest
 
-from skeleton_of_thought import Abilities, Call, ContextLengthError, Finish, InputError, Message, PointError, Usage
+from skeleton_of_thought import Abilities, Call, Finish, InputError, Message, PointError, Usage
 from skeleton_of_thought.calls import TOOL_CALLS, Door, abilities_of, options_of, tags_of
+from skeleton_of_thought.errors import ContextLengthError
 from skeleton_of_thought.testing import ScriptedLLM
 
 CALL = Call("point", (Message("user", "Why?"),), 2, max_tokens=7, stop=("\n",), grammar="root ::= [a]")

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skeleton_of_thought import Point, Skeleton, SkeletonParser
+from skeleton_of_thought import Point, Skeleton
 from skeleton_of_thought._expansion import ExpansionText
 from skeleton_of_thought._merge import Merger
 from skeleton_of_thought._reasoning import WithoutReasoning
 from skeleton_of_thought.events import Finished
-from skeleton_of_thought.skeleton import parse
+from skeleton_of_thought.skeleton import SkeletonParser, parse
 from skeleton_of_thought.testing import ScriptedLLM
 
 from .cutting import SCRAPS, cuttings

@@ -3,7 +3,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skeleton_of_thought import Passage, Source
+from skeleton_of_thought import Passage
+from skeleton_of_thought.answer import Source
 from skeleton_of_thought.retrieval import Numbering
 
 FIGS, BED, WALK = Passage("Figs are sweet."), Passage("Go to bed."), Passage("Walk a lot.")

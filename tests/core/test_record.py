@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skeleton_of_thought import Answer, Call, Passage, Point, Question, Route, Section, Skeleton, Source, Usage
+from skeleton_of_thought import Answer, Call, Passage, Point, Question, Route, Section, Skeleton, Usage
 from skeleton_of_thought._merge import BETWEEN_POINTS, Merger
 from skeleton_of_thought._record import Record
-from skeleton_of_thought.answer import Heading, heading_of
+from skeleton_of_thought.answer import Heading, Source, heading_of
 
 QUESTION = Question("How do I stay healthy?")
 EAT, SLEEP, MOVE = Point(1, "Eat well"), Point(2, "Why sleep?"), Point(3, "Move!", after=(1,))

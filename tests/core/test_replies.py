@@ -2,8 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skeleton_of_thought import EmptyTextError, Point, SkeletonParser
+from skeleton_of_thought import Point
 from skeleton_of_thought._replies import DirectReply, PointReply, Reply, SkeletonReply
+from skeleton_of_thought.errors import EmptyTextError
+from skeleton_of_thought.skeleton import SkeletonParser
 from tests.core.cutting import cuttings
 
 SLEEP = Point(2, "Sleep well")

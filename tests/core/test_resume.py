@@ -3,17 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from skeleton_of_thought import (
-    Abilities,
-    Answer,
-    InputError,
-    Passage,
-    PointError,
-    Question,
-    Retry,
-    SkeletonOfThought,
-    Source,
-)
+from skeleton_of_thought import Abilities, Answer, InputError, Passage, PointError, Question, Retry, SkeletonOfThought
+from skeleton_of_thought.answer import Source
 from skeleton_of_thought.events import Event, Finished, PointDone, PointStarted, PointText, Routed, SkeletonReady
 from skeleton_of_thought.testing import Failure, ScriptedLLM
 from tests.core.clock import skip_time

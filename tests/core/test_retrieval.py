@@ -3,15 +3,8 @@ from itertools import permutations
 
 import pytest
 
-from skeleton_of_thought import (
-    Abilities,
-    Answer,
-    Passage,
-    Point,
-    Prompts,
-    Question,
-    Source,
-)
+from skeleton_of_thought import Abilities, Answer, Passage, Point, Prompts, Question
+from skeleton_of_thought.answer import Source
 from skeleton_of_thought.events import Event, Finished, PointDone, PointStarted, Routed, SourcesFound, Text
 from skeleton_of_thought.testing import ScriptedLLM, collect
 

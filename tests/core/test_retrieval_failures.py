@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skeleton_of_thought import Passage, Point, PointError, Section, Skeleton, Source
+from skeleton_of_thought import Passage, Point, PointError, Section, Skeleton
+from skeleton_of_thought.answer import Source
 from skeleton_of_thought.events import Event, Finished, PointDone, PointFailed, PointText, SourcesFound
 from skeleton_of_thought.testing import collect
 

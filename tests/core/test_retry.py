@@ -10,15 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import Future, RetryCallState, Retrying
 
-from skeleton_of_thought import (
-    ConfigurationError,
-    EmptyTextError,
-    ModelMissingError,
-    ModelTimeoutError,
-    Retry,
-    StreamCutError,
-)
+from skeleton_of_thought import ConfigurationError, Retry
 from skeleton_of_thought._retry import is_refusal, is_transient, retry_after, status_of
+from skeleton_of_thought.errors import EmptyTextError, ModelMissingError, ModelTimeoutError, StreamCutError
 
 Headers = Mapping[str, str]
 

@@ -3,7 +3,8 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from skeleton_of_thought import ConfigurationError, Limit, Prompts, Question, Retry, Route, Settings
+from skeleton_of_thought import ConfigurationError, Limit, Prompts, Question, Retry, Route
+from skeleton_of_thought.settings import Settings
 
 
 def test_the_defaults_work() -> None:

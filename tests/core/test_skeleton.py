@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skeleton_of_thought import Point, Skeleton, SkeletonError, SkeletonParser
-from skeleton_of_thought.skeleton import parse
+from skeleton_of_thought import Point, Skeleton
+from skeleton_of_thought.errors import SkeletonError
+from skeleton_of_thought.skeleton import SkeletonParser, parse
 
 from .cutting import LISTS, SCRAPS, cuttings
 

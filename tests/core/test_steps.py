@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from skeleton_of_thought import InputError, Point, PointError, Question, Skeleton, SkeletonError, Source
+from skeleton_of_thought import InputError, Point, PointError, Question, Skeleton
 from skeleton_of_thought._relay import relay
 from skeleton_of_thought._schedule import Give
 from skeleton_of_thought._steps import Run
+from skeleton_of_thought.answer import Source
+from skeleton_of_thought.errors import SkeletonError
 from skeleton_of_thought.events import (
     PIECES,
     Event,

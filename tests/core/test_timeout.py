@@ -3,9 +3,10 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from skeleton_of_thought import Call, ConfigurationError, ModelTimeoutError, PointError, Retry, Timeout
+from skeleton_of_thought import Call, ConfigurationError, PointError, Retry, Timeout
 from skeleton_of_thought._listen import Heard, listen
 from skeleton_of_thought.calls import Allowance, Piece, Said, Usage
+from skeleton_of_thought.errors import ModelTimeoutError
 from skeleton_of_thought.events import CallRetried
 from skeleton_of_thought.testing import Failure
 from tests.core.clock import skip_time

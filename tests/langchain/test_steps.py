@@ -15,7 +15,8 @@ from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import ConfigurableField, Runnable, RunnableLambda
 
 from langchain_sot import ChatPrompts, SoTChain
-from skeleton_of_thought import ConfigurationError, InputError, Point, Skeleton, SkeletonError
+from skeleton_of_thought import ConfigurationError, InputError, Point, Skeleton
+from skeleton_of_thought.errors import SkeletonError
 from skeleton_of_thought.skeleton import parse
 
 from .fakes import TITLES, Blocking, FakeModelError, Native, Script, WithTools, usage, words
