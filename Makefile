@@ -41,6 +41,7 @@ bench: setup
 	$(BIN)/python benchmarks/critical_path.py
 	$(BIN)/python benchmarks/hedging.py
 	$(BIN)/python benchmarks/goodput.py
+	$(BIN)/python -m benchmarks.peers
 
 soak: setup
 	$(BIN)/python benchmarks/soak.py $(ARGS)

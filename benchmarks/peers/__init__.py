@@ -1,0 +1,1 @@
+"""This package beside every other way to the same answer, all in one run: ``python -m benchmarks.peers``."""
