@@ -21,7 +21,7 @@ from ._pace import Pace
 from ._width import Width
 from .calls import Stage
 
-_LOOK_AGAIN = 1.0
+_LOOK_AGAIN = 5.0
 """Seconds after which a call that waits looks again: it was passed over if its loop stood still."""
 _MODELS = 64
 """How many models are remembered."""
