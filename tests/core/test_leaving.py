@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from skeleton_of_thought import Hedge, PointError, RateLimit, Retry, SkeletonOfThought, Timeout
+from skeleton_of_thought import Hedge, PointError, Retry, SkeletonOfThought, Timeout
 from skeleton_of_thought._hedge import Race
 from skeleton_of_thought._limits import Limit
 from skeleton_of_thought._listen import Hear, Heard
@@ -66,6 +66,18 @@ class Endless:
 # -- what a run waits for ------------------------------------------------------------------------------
 
 
+class Scarce:
+    """A rate limit that lets so many requests through, and no more; the real one needs its extra."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+
+    async def wait(self, tokens: int) -> None:
+        self._left -= 1
+        if self._left < 0:
+            await asyncio.Event().wait()
+
+
 def _in_flight(number: int, llm: ScriptedLLM, asked: int = 4, **settings: Any) -> Stuck:
     def is_stuck() -> bool:
         return asked <= len(llm.calls) and number == llm.in_flight
@@ -114,7 +126,7 @@ def the_next_attempt() -> Stuck:
 def a_share_of_a_rate() -> Stuck:
     pytest.importorskip("pyrate_limiter")
     llm = scripted(delay={"point": FOREVER})
-    return _in_flight(1, llm, asked=2, rate_limit=RateLimit(requests_per_minute=2, seconds=FOREVER))
+    return _in_flight(1, llm, asked=2, rate_limit=Scarce(2))
 
 
 def two_requests_for_each_point() -> Stuck:
