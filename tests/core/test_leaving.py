@@ -124,7 +124,6 @@ def the_next_attempt() -> Stuck:
 
 
 def a_share_of_a_rate() -> Stuck:
-    pytest.importorskip("pyrate_limiter")
     llm = scripted(delay={"point": FOREVER})
     return _in_flight(1, llm, asked=2, rate_limit=Scarce(2))
 
