@@ -235,7 +235,7 @@ class Place:
         """Take note of a call that was heard to its end, and of the seconds between its tokens where they are known."""
         with self._widest._lock:
             if self._widest.adaptive:
-                slow = self.traffic.pace.is_slow(per_token)
+                slow = self.traffic.pace.is_slow(per_token, self._widest._in_flight)
                 self._widest._places.went_well(began, monotonic(), self._widest._in_flight, slow=slow)
                 self._widest._hand_out()
 

@@ -14,8 +14,10 @@ _SLOW = 3.0
 engines that gain from it; beyond that the calls only wait for each other."""
 _FAST = 0.005
 """Seconds a token, below which nothing is slow: there it is this machine that is measured."""
-_FORGOTTEN = 1.01
-"""By what the best grows with every call, so that a provider which has become slower is taken as it is."""
+_FEW = 3
+_FORGOTTEN = 1.1
+"""By what the best grows with every call that has hardly any other beside it: if it is slow, the provider has become
+so. Among many it may be slow because they are many."""
 _SMOOTH = 0.2
 """Weight of the newest call in the average time per token."""
 
@@ -44,11 +46,11 @@ class Pace:
         """Tell whether one more second call keeps to the budget, a share of all calls."""
         return self.again + 1 <= budget * self.calls
 
-    def is_slow(self, per_token: float | None) -> bool:
+    def is_slow(self, per_token: float | None, in_flight: int) -> bool:
         """Take note of the seconds between two tokens of a call, where they are known; tell whether calls are slow."""
         if per_token is None:
             return False
         smooth = _SMOOTH if self._per_token is not None else 1.0
         self._per_token = smooth * per_token + (1 - smooth) * (self._per_token or 0.0)
-        self._best = min(self._best * _FORGOTTEN, self._per_token)
+        self._best = min(self._best * (_FORGOTTEN if in_flight < _FEW else 1.0), self._per_token)
         return self._per_token > max(_FAST, _SLOW * self._best)

@@ -49,4 +49,5 @@ class Width:
         if not slow or in_flight < 2:  # one that is alone waits for no other of ours
             self._width = min(float(self.most), self._width + (1 if self._width < self._fast else 1 / self._width))
         elif began > self._changed:
-            self._width, self._changed = max(1.0, min(self._width, in_flight) / 2), now
+            self._width = self._fast = max(1.0, min(self._width, in_flight) / 2)
+            self._changed = now

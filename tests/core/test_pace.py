@@ -52,9 +52,9 @@ def test_second_requests_keep_to_their_budget(calls: int, again: int, budget: fl
 def test_calls_become_slow() -> None:
     """When a token takes more than three times as long as at best, over several calls."""
     pace = Pace()
-    assert {False} == {pace.is_slow(0.01) for _ in range(20)}
-    assert not pace.is_slow(0.05)
-    assert [pace.is_slow(0.05) for _ in range(20)][-1]
+    assert {False} == {pace.is_slow(0.01, 16) for _ in range(20)}
+    assert not pace.is_slow(0.05, 16)
+    assert [pace.is_slow(0.05, 16) for _ in range(20)][-1]
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,12 @@ def test_calls_become_slow() -> None:
 def test_calls_that_are_not_slow(seconds: list[float | None]) -> None:
     """They say nothing of the provider."""
     pace = Pace()
-    assert {False} == {pace.is_slow(per_token) for per_token in seconds}
+    assert {False} == {pace.is_slow(per_token, 16) for per_token in seconds}
+
+
+def test_a_provider_that_has_become_slower_is_taken_as_it_is() -> None:
+    """When calls are slow that have hardly any other beside them."""
+    pace = Pace()
+    for _ in range(20):
+        pace.is_slow(0.01, 1)
+    assert [True, False] == [[pace.is_slow(0.05, in_flight) for _ in range(40)][-1] for in_flight in (16, 1)]
