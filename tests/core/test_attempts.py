@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from skeleton_of_thought import Abilities, Answer, Call, Finish, PointError, RateLimit, Retry, Usage
+from skeleton_of_thought import Abilities, Answer, Call, Finish, PointError, Retry, Usage
 from skeleton_of_thought.calls import Door, Piece
 from skeleton_of_thought.errors import EmptyTextError
 from skeleton_of_thought.events import CallRetried, Event, Finished, PointStarted
@@ -260,14 +260,13 @@ def test_whole_texts_are_made_again_too() -> None:
 def test_each_request_takes_its_share_of_the_rate_limit() -> None:
     """Not each call: a provider counts what it is asked."""
 
-    class Counted(RateLimit):
+    class Counted:
         taken = 0
 
         async def wait(self, tokens: int) -> None:
             self.taken += 1
-            await super().wait(tokens)
 
-    limit = Counted(requests_per_minute=100)
+    limit = Counted()
     events_of(engine(Breaking({2: [(0, BROKEN), (1, BROKEN)]}), retry=AT_ONCE, rate_limit=limit))
     assert 4 + 2 == limit.taken
 
