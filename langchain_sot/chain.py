@@ -103,13 +103,9 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         Settings(**self._settings())
         for name, model in {"llm": self.llm, "point_llm": self.point_llm}.items():
             if not isinstance(model, Runnable) and not (name == "point_llm" and model is None):
-                kind = type(model).__name__  # not the value: it may hold a key
-                raise ConfigurationError(
-                    f"{name} of type {kind} cannot work: use a chat model, such as ChatOpenAI(...)"
-                )
+                raise ConfigurationError.of_kind(name, model, "use a chat model, such as ChatOpenAI(...)")
         if self.retriever is not None and not isinstance(self.retriever, Runnable):
-            kind = type(self.retriever).__name__
-            raise ConfigurationError(f"retriever of type {kind} cannot work: use store.as_retriever(), or a Runnable")
+            raise ConfigurationError.of_kind("retriever", self.retriever, "use store.as_retriever(), or a Runnable")
         if self.structured_skeleton:
             structured(self.llm)
             if self.abilities != Abilities():

@@ -47,8 +47,7 @@ class SkeletonOfThought(Settings):
         for name in ("llm", "point_llm"):
             value = getattr(self, name)
             if not callable(value) and not (name == "point_llm" and value is None):
-                kind = type(value).__name__  # not the value: it may hold a key
-                raise ConfigurationError(f"{name} of type {kind} cannot work: use a model, such as OpenAIModel(...)")
+                raise ConfigurationError.of_kind(name, value, "use a model, such as OpenAIModel(...)")
         if isinstance(self.max_concurrency, int):  # one bound for the object and its copies
             object.__setattr__(self, "max_concurrency", Limit(self.max_concurrency))
 

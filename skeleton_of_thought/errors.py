@@ -29,7 +29,12 @@ class SoTError(Exception):
 
 
 class ConfigurationError(SoTError, ValueError):
-    """A setting cannot work. Raised when the object is made, before any model is called."""
+    """A setting cannot work. Raised when the object is made; what functions of yours return is seen in a run."""
+
+    @classmethod
+    def of_kind(cls, name: str, value: object, cure: str) -> "ConfigurationError":
+        """Say that a setting is of a kind that cannot work. The value is not shown: it may hold a key."""
+        return cls(f"{name} of type {type(value).__name__} cannot work: {cure}")
 
 
 class InputError(SoTError, ValueError):

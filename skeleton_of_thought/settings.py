@@ -103,20 +103,14 @@ class Settings:
 
     def _check_kinds(self) -> None:
         if self.retriever is not None and not callable(self.retriever):
-            raise ConfigurationError(f"retriever of type {_kind(self.retriever)} cannot work: use a function")
+            raise ConfigurationError.of_kind("retriever", self.retriever, "use a function")
         if not isinstance(self.pipelined, bool):
             raise ConfigurationError(f"pipelined={self.pipelined!r} cannot work: use True or False")
         if self.rate_limit is not None and not callable(getattr(self.rate_limit, "wait", None)):
-            cure = "use skeleton_of_thought.RateLimit(...)"
-            raise ConfigurationError(f"rate_limit of type {_kind(self.rate_limit)} cannot work: {cure}")
+            raise ConfigurationError.of_kind("rate_limit", self.rate_limit, "use skeleton_of_thought.RateLimit(...)")
         if self.rate_limit and self.hedge:
             raise ConfigurationError("hedge asks again, which rate_limit lets nobody do for free: leave one out")
         for name, kind in {"prompts": Prompts, "retry": Retry, "hedge": Hedge}.items():
             value = getattr(self, name)
             if not isinstance(value, kind) and not (value is None and name == "hedge"):
-                cure = f"use skeleton_of_thought.{kind.__name__}(...)"
-                raise ConfigurationError(f"{name} of type {_kind(value)} cannot work: {cure}")
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__  # not the value: it may hold a key
+                raise ConfigurationError.of_kind(name, value, f"use skeleton_of_thought.{kind.__name__}(...)")
