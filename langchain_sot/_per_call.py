@@ -8,13 +8,11 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 
-from skeleton_of_thought import Answer, InputError, Passage
+from skeleton_of_thought import Answer, Passage
+from skeleton_of_thought._resume import kept_answer
 from skeleton_of_thought.answer import Source
 
 from ._models import Way
-
-PER_CALL = ("timeout", "deadline")
-"""Settings of one call; ``sot_`` stands before their names in the config."""
 
 SPECS = (
     ConfigurableFieldSpec(
@@ -35,28 +33,15 @@ def resumed(way: Way) -> Answer | None:
     Raises:
         InputError: what the caller has configured is none of them.
     """
-    given = way.configured.get("sot_resume")
-    try:
-        return _answer(given)
-    except (KeyError, TypeError, ValueError) as error:
-        kind = type(given).__name__
-        raise InputError(
-            f"sot_resume of type {kind} holds no answer: give an Answer, its JSON, or a message of a SoTChain"
-        ) from error
+    return kept_answer("sot_resume", way.configured.get("sot_resume"), _answer, "a message of a SoTChain")
 
 
-def _answer(given: Any) -> Answer | None:
-    match given:
-        case None | Answer():
-            return given
-        case str():
-            return Answer.from_json(given)
-        case AIMessage():
-            about = given.response_metadata["sot"]
-            answer = Answer.from_about(str(given.text), about, tuple(map(_source, about["sources"])))
-            return replace(answer, origins=(_without_ours(given),)) if answer.complete else answer
-        case _:
-            raise TypeError
+def _answer(given: object) -> Answer:
+    if not isinstance(given, AIMessage):
+        raise TypeError
+    about = given.response_metadata["sot"]
+    answer = Answer.from_about(str(given.text), about, tuple(map(_source, about["sources"])))
+    return replace(answer, origins=(_without_ours(given),)) if answer.complete else answer
 
 
 def _without_ours(message: AIMessage) -> AIMessage:

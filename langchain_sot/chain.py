@@ -11,7 +11,7 @@ from skeleton_of_thought.events import Event, Finished
 from skeleton_of_thought.prompts import Detail
 from skeleton_of_thought.rate_limit import Waits
 from skeleton_of_thought.routers import Router
-from skeleton_of_thought.settings import PointErrorChoice, RouterChoice, Settings
+from skeleton_of_thought.settings import PER_CALL, PointErrorChoice, RouterChoice, Settings
 
 try:
     from langchain_core.language_models import LanguageModelInput
@@ -30,7 +30,7 @@ from ._inside import given_to
 from ._messages import question_of
 from ._models import AnyRetriever, Way
 from ._output import chunk, message
-from ._per_call import PER_CALL, SPECS, resumed
+from ._per_call import SPECS, resumed
 from ._runnable import EventRunnable
 from ._structured import structured
 from .prompts import ChatPrompts

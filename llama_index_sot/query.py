@@ -14,9 +14,10 @@ except ImportError as error:
 from llama_index.core.base.response.schema import AsyncStreamingResponse
 from llama_index.core.schema import QueryBundle, QueryType
 
-from skeleton_of_thought import Answer, InputError, Timeout
+from skeleton_of_thought import Answer, Timeout
+from skeleton_of_thought._resume import kept_answer
 from skeleton_of_thought.answer import Source
-from skeleton_of_thought.settings import Settings
+from skeleton_of_thought.settings import PER_CALL, Settings
 
 from ._models import passages_of
 
@@ -44,7 +45,7 @@ def settings_of(query: QueryType) -> dict[str, Any]:
     """Return the settings that a query brings."""
     if not isinstance(query, SoTQueryBundle):
         return {}
-    return {name: value for name in ("timeout", "deadline") if (value := getattr(query, name)) is not None}
+    return {name: value for name in PER_CALL if (value := getattr(query, name)) is not None}
 
 
 def resumed(query: QueryType) -> Answer | None:
@@ -53,28 +54,15 @@ def resumed(query: QueryType) -> Answer | None:
     Raises:
         InputError: what was given is no answer.
     """
-    if not isinstance(query, SoTQueryBundle):
-        return None
-    try:
-        return _answer(query.resume)
-    except (KeyError, TypeError, ValueError) as error:
-        kind = type(query.resume).__name__
-        raise InputError(
-            f"resume of type {kind} holds no answer: give an Answer, its JSON, or a response that was read"
-        ) from error
+    given = query.resume if isinstance(query, SoTQueryBundle) else None
+    return kept_answer("resume", given, _answer, "a response that was read")
 
 
-def _answer(given: Any) -> Answer | None:
-    match given:
-        case None | Answer():
-            return given
-        case str():
-            return Answer.from_json(given)
-        case Response() | StreamingResponse() | AsyncStreamingResponse():
-            about = (given.metadata or {})["sot"]
-            return getattr(about, "answer", None) or _saved(given, about)
-        case _:
-            raise TypeError
+def _answer(given: object) -> Answer:
+    if not isinstance(given, Response | StreamingResponse | AsyncStreamingResponse):
+        raise TypeError
+    about = (given.metadata or {})["sot"]
+    return getattr(about, "answer", None) or _saved(given, about)
 
 
 def _saved(response: RESPONSE_TYPE, about: Mapping[str, Any]) -> Answer:

@@ -101,9 +101,7 @@ class SoTSynthesizer(BaseSynthesizer):
         if callback_manager and point_llm:  # as the base class does with the other
             point_llm.callback_manager = callback_manager
         if retriever is not None and not hasattr(retriever, "retrieve"):
-            raise ConfigurationError(
-                f"retriever of type {type(retriever).__name__} cannot work: use index.as_retriever()"
-            )
+            raise ConfigurationError.of_kind("retriever", retriever, "use index.as_retriever()")
         if isinstance(checked.max_concurrency, int):  # one bound per object, over all its runs
             checked = replace(checked, max_concurrency=Limit(checked.max_concurrency))
         self._settings = {field.name: getattr(checked, field.name) for field in fields(checked)}

@@ -19,7 +19,7 @@ from ._limits import Limit
 from ._listen import Hear, Heard, Timeout, listen
 from ._replies import Reply
 from ._retry import is_refusal, is_transient
-from .calls import LLM, TOOL_CALLS, Allowance, Call, Usage, abilities_of, key_of
+from .calls import LLM, TOOL_CALLS, Allowance, Call, Usage, abilities_of, key_of, tells_ends, tries_of
 from .errors import ModelTimeoutError, StreamCutError
 from .rate_limit import tokens_of
 
@@ -66,8 +66,7 @@ class _Attempts:
         self._reply = reply
         self._begin = begin
         self._place = calls.limit.place(calls.run, key_of(llm))
-        tries = getattr(llm, "tries", 1)
-        self._tries: int = tries(call) if callable(tries) else tries
+        self._tries = tries_of(llm, call)
         self._requests = 0
         self._failing: float | None = None
         self._error: Exception | None = None
@@ -160,7 +159,7 @@ class _Attempts:
             return
         if heard.finish:
             told.add(call.stage)
-        elif told & alike and getattr(self._llm, "ends", False):
+        elif told & alike and tells_ends(self._llm):
             raise StreamCutError
 
     async def _ask(self, call: Call, heard: Heard) -> None:

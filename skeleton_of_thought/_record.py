@@ -37,10 +37,8 @@ class Record:
     """What stands before the text of each point, by number, in reading order."""
     failed: dict[int, Section] = field(default_factory=dict)
     """Points that were given up."""
-    endings: dict[int, str] = field(default_factory=dict)
-    """What stands behind the text of such a point."""
-    left_out: set[int] = field(default_factory=set)
-    """Those of them that are not shown at all."""
+    endings: dict[int, str | None] = field(default_factory=dict)
+    """What stands behind the text of such a point; ``None`` where nothing of it is shown."""
     resumed: set[int] = field(default_factory=set)
     """Points that an earlier run had written."""
     origins: list[object] = field(default_factory=list)
@@ -100,11 +98,8 @@ class Record:
         """
         written = "".join(self.pieces.get(point.number, ()))
         self.failed[point.number] = Section(point, written, failure=failure)
-        if ending is None:
-            self.left_out.add(point.number)
-            return ""
-        self.endings[point.number] = f" {ending}" if written else ending
-        return self.endings[point.number]
+        self.endings[point.number] = shown = f" {ending}" if ending is not None and written else ending
+        return shown or ""
 
     def _sections(self, shown: int) -> Iterator[Section]:
         start = 0
@@ -112,13 +107,14 @@ class Record:
             number = point.number
             ended = self.done.get(number) or self.failed.get(number)
             section = ended or Section(point, "".join(self.pieces.get(number, ())))
-            if number in self.left_out:
+            ending = self.endings.get(number, "")
+            if ending is None:
                 yield section
                 continue
             start += len(self.headings.get(number, ""))
             end = start + len(section.text)
             yield replace(section, span=(start, end) if ended and end <= shown else None)
-            start = end + len(self.endings.get(number, "")) + len(BETWEEN_POINTS)
+            start = end + len(ending) + len(BETWEEN_POINTS)
 
     def _timings(self) -> Timings:
         new = {number: section for number, section in self.done.items() if number not in self.resumed}

@@ -142,7 +142,7 @@ class LLM(Protocol):
     """Anything that answers a call with a stream of pieces.
 
     A failure is an exception, raised as it is; the engine decides what it means. Closing the stream
-    ends the request. An attribute ``abilities`` is optional.
+    ends the request. The attributes of `Door` are optional.
     """
 
     def __call__(self, call: Call, /) -> AsyncIterator[Piece]:
@@ -190,6 +190,17 @@ def key_of(llm: LLM) -> Hashable:
     """Tell which model *llm* leads to; a door that does not say leads to one of its own."""
     key: Hashable = getattr(llm, "key", None)
     return Same(llm) if key is None else key
+
+
+def tries_of(llm: LLM, call: Call) -> int:
+    """Tell how many requests *llm* makes by itself of one call that fails before its first token."""
+    tries = getattr(llm, "tries", 1)
+    return int(tries(call) if callable(tries) else tries)
+
+
+def tells_ends(llm: LLM) -> bool:
+    """Tell whether a streamed reply that does not say why it ended was cut, where another has said it."""
+    return bool(getattr(llm, "ends", False))
 
 
 def options_of(call: Call, *, max_tokens: str | None = "max_tokens") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
 from ._hedge import Hedge
 from ._limits import Limit
@@ -15,6 +15,9 @@ from .prompts import Detail, Prompts
 from .rate_limit import Waits
 from .retrieval import Retriever
 from .routers import Router
+
+PER_CALL: Final = ("timeout", "deadline")
+"""What a framework may set for one call alone."""
 
 RouterChoice: TypeAlias = Literal["auto", "always", "never"]
 PointErrorChoice: TypeAlias = Literal["raise", "mark", "leave_out"]
