@@ -19,7 +19,6 @@ skeleton. Clients cost the same at any pace: a larger part of these short answer
 import argparse
 import asyncio
 import gc
-import multiprocessing
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from operator import attrgetter
 from statistics import median
 from typing import Any, NamedTuple, TypeAlias
 
+from elsewhere import Endpoint, elsewhere
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
@@ -108,15 +108,9 @@ def serve(script: Script, talk: Connection) -> None:
 @contextmanager
 def endpoint(script: Script) -> Iterator[str]:
     """Run the endpoint in another process and say where it is."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(script, there), daemon=True)
-    process.start()
-    there.close()
-    try:
-        yield here.recv()
-    finally:
-        here.close()
-        process.join()
+    served: Endpoint[None]
+    with elsewhere(partial(serve, script)) as served:
+        yield served.url
 
 
 # -- the ways to ask -----------------------------------------------------------------------------------

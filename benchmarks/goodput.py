@@ -23,8 +23,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
+from elsewhere import Endpoint
 from openai import APIError
-from reliable import Book, Counted, Endpoint, endpoint, percentile
+from reliable import Book, Counted, endpoint, percentile
 
 from skeleton_of_thought import Answer, Limit, SkeletonOfThought, SoTError
 from skeleton_of_thought.events import Finished

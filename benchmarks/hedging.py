@@ -20,7 +20,8 @@ from functools import partial
 from math import log
 from random import Random
 
-from reliable import Book, Counted, Endpoint, Told, endpoint, percentile
+from elsewhere import Endpoint
+from reliable import Book, Counted, Told, endpoint, percentile
 
 from skeleton_of_thought import Hedge, Limit, SkeletonOfThought
 from skeleton_of_thought.events import Finished, SkeletonReady

@@ -4,18 +4,19 @@ The endpoint is a `LatencyServer` in another process, so that its CPU time does 
 hold every request for ever; here those that have ended are counted and forgotten.
 """
 
-import multiprocessing
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil
 from multiprocessing.connection import Connection
 from random import Random
 from typing import Any
+
+from elsewhere import Endpoint, elsewhere
 
 from skeleton_of_thought.models.generation import Generation
 from skeleton_of_thought.testing import (
@@ -149,20 +150,6 @@ def _name(fault: Any) -> str:
     return f"{kind}{' by reset' * getattr(fault, 'reset', False)} {when}"
 
 
-class Endpoint:
-    """A server in another process."""
-
-    def __init__(self, talk: Connection) -> None:
-        self._talk = talk
-        self.url: str = talk.recv()
-
-    def tell(self) -> Told:
-        """Ask for the requests since the last time."""
-        self._talk.send(True)
-        told: Told = self._talk.recv()
-        return told
-
-
 def _serve(make: Callable[[], Counted], talk: Connection) -> None:
     counted = make()
     with counted.server as server, suppress(EOFError, KeyboardInterrupt):
@@ -172,17 +159,11 @@ def _serve(make: Callable[[], Counted], talk: Connection) -> None:
 
 
 @contextmanager
-def endpoint(make: Callable[[], Counted]) -> Iterator[Endpoint]:
+def endpoint(make: Callable[[], Counted]) -> Iterator[Endpoint[Told]]:
     """Run what *make* returns in another process."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(make, there), daemon=True)
-    process.start()
-    there.close()
-    try:
-        yield Endpoint(here)
-    finally:
-        here.close()
-        process.join()
+    served: Endpoint[Told]
+    with elsewhere(partial(_serve, make)) as served:
+        yield served
 
 
 # -- numbers -------------------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from reliable import Book, Counted, Endpoint, Told, endpoint, percentile
+from elsewhere import Endpoint
+from reliable import Book, Counted, Told, endpoint, percentile
 
 from skeleton_of_thought import Limit, Retry, SkeletonOfThought
 from skeleton_of_thought.events import CallRetried, Finished, PointText, Text
@@ -246,7 +247,7 @@ def report(outcome: Outcome, told: Told, seconds: float, cpu: float) -> None:
         print(f"  asked again after {what:<18}{count:>6}")
 
 
-async def measure(told: argparse.Namespace, soak: Soak, served: Endpoint) -> tuple[list[Left], float]:
+async def measure(told: argparse.Namespace, soak: Soak, served: Endpoint[Told]) -> tuple[list[Left], float]:
     """Ask all questions; return what was left, and the seconds that it took."""
     await soak.warm()
     served.tell()

@@ -1,14 +1,15 @@
 """The endpoint that all ways ask: a `LatencyServer` in another process, whose CPU time is not ours."""
 
-import multiprocessing
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 
 from skeleton_of_thought.testing import LatencyServer
 
+from ..elsewhere import Endpoint, elsewhere
 from .work import Work
 
 
@@ -23,32 +24,12 @@ class Told:
     """Seconds."""
 
 
-class Endpoint:
-    """A server in another process."""
-
-    def __init__(self, talk: Connection) -> None:
-        self._talk = talk
-        self.url: str = talk.recv()
-
-    def tell(self) -> Told:
-        """Ask what came since the last time, when nothing is in flight any more."""
-        self._talk.send(True)
-        told: Told = self._talk.recv()
-        return told
-
-
 @contextmanager
-def endpoint(work: Work) -> Iterator[Endpoint]:
+def endpoint(work: Work) -> Iterator[Endpoint[Told]]:
     """Run an endpoint that says *work*."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(work, there), daemon=True)
-    process.start()
-    there.close()
-    try:
-        yield Endpoint(here)
-    finally:
-        here.close()
-        process.join()
+    served: Endpoint[Told]
+    with elsewhere(partial(_serve, work)) as served:
+        yield served
 
 
 def _serve(work: Work, talk: Connection) -> None:
