@@ -1,7 +1,6 @@
 """Limits, retries and answers that are gone on with, where chains and engines stand inside others."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from llama_index_sot.workflow import SoTWorkflow
 from skeleton_of_thought import InputError, PointError, Retry
 from skeleton_of_thought.testing import Rejected
 
-from .faulty import Faulty, faulty, nothing_left, one_place, requests, settings
+from .faulty import Faulty, one_place, requests, settings
 from .langchain.agents_fakes import AgentModel
 from .langchain.endpoints import chain_of
 from .langchain.fakes import Native, Script
@@ -26,18 +25,6 @@ from .langchain.ways import FOUR, WHOLE, ask
 from .llama_index.endpoints import engine_of
 from .llama_index.ways import PASSAGES, index_of
 from .script import QUESTION, TEXT
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Faulty]:
-    with faulty() as served:
-        yield served
-
-
-@pytest.fixture
-def endpoint(served: Faulty) -> Iterator[Faulty]:
-    with nothing_left(served) as endpoint:
-        yield endpoint
 
 
 def resuming(given: Any) -> Any:

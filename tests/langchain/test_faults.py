@@ -1,7 +1,6 @@
 """What goes wrong between ``ChatOpenAI`` and an endpoint: in a `SoTChain` no word is lost, and none is said twice."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,8 +18,6 @@ from ..faulty import (
     Faulty,
     answer_by,
     cause_of,
-    faulty,
-    nothing_left,
     one_place,
     requests,
     said_by,
@@ -43,18 +40,6 @@ TWO = pytest.mark.parametrize("way", ["invoke", "astream"])
 STREAMED = pytest.mark.parametrize("way", ["stream", "astream"])
 FEW = pytest.mark.parametrize("stage", SOME)
 ENDS = pytest.mark.parametrize("stage", [1, 3])
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Faulty]:
-    with faulty() as served:
-        yield served
-
-
-@pytest.fixture
-def endpoint(served: Faulty) -> Iterator[Faulty]:
-    with nothing_left(served) as endpoint:
-        yield endpoint
 
 
 # -- once ----------------------------------------------------------------------------------------------

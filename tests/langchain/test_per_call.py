@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from skeleton_of_thought import Answer, ConfigurationError, DeadlineError, Input
 from skeleton_of_thought.errors import ModelTimeoutError
 from skeleton_of_thought.testing import Dropped, Rejected, Stalled
 
-from ..faulty import Faulty, answer_by, faulty, nothing_left, one_place, settings
+from ..faulty import Faulty, answer_by, one_place, settings
 from ..script import DIRECT, QUESTION, SKELETON, TEXT
 
 pytest.importorskip("langchain_openai")
@@ -29,18 +28,6 @@ from .ways import EVERY, FOUR, WHOLE, ask, run
 
 NEVER = Retry(attempts=1)
 EXPANSION = {"question": QUESTION, "skeleton": SKELETON, "point": 1}
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Faulty]:
-    with faulty() as served:
-        yield served
-
-
-@pytest.fixture
-def endpoint(served: Faulty) -> Iterator[Faulty]:
-    with nothing_left(served) as endpoint:
-        yield endpoint
 
 
 def configured(**named: Any) -> Any:

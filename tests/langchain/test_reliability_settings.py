@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 from skeleton_of_thought import ConfigurationError, DeadlineError, Hedge, PointError, Retry, Timeout
 from skeleton_of_thought.testing import Dropped, Rejected
 
-from ..faulty import Faulty, faulty, nothing_left, requests, settings
+from ..faulty import Faulty, requests, settings
 from ..script import ALONE, POINTS, QUESTION, TEXT
 
 ChatOpenAI = pytest.importorskip("langchain_openai").ChatOpenAI
@@ -28,18 +27,6 @@ from .ways import EVERY, FOUR, WHOLE, Recorder, ask  # noqa: E402
 
 CAPITAL = "What is the capital of France?"
 KEY = "sk-very-secret"
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Faulty]:
-    with faulty() as served:
-        yield served
-
-
-@pytest.fixture
-def endpoint(served: Faulty) -> Iterator[Faulty]:
-    with nothing_left(served) as endpoint:
-        yield endpoint
 
 
 def model(base_url: str, **options: Any) -> Any:

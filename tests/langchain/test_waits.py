@@ -1,6 +1,5 @@
 """How long `SoTChain` leaves an endpoint alone, how long it waits for one, and what an answer lacks then."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from skeleton_of_thought import DeadlineError, Limit, PointError
 from skeleton_of_thought.testing import Dropped, Rejected, Stalled
 
-from ..faulty import SOME, Faulty, answer_by, faulty, nothing_left, one_place, requests, said_by, settings, words
+from ..faulty import SOME, Faulty, answer_by, one_place, requests, said_by, settings, words
 from ..script import POINTS, QUESTION, TEXT
 
 pytest.importorskip("langchain_openai")
@@ -21,18 +20,6 @@ from .ways import FOUR, ask
 TWO = pytest.mark.parametrize("way", ["invoke", "astream"])
 FEW = pytest.mark.parametrize("stage", SOME)
 FIRST, SECOND, THIRD = TEXT.split("\n\n")
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Faulty]:
-    with faulty() as served:
-        yield served
-
-
-@pytest.fixture
-def endpoint(served: Faulty) -> Iterator[Faulty]:
-    with nothing_left(served) as endpoint:
-        yield endpoint
 
 
 @FOUR

@@ -1,7 +1,6 @@
 """What goes wrong between ``OpenAILike`` and an endpoint: for our engine no word is lost, and none is said twice."""
 
 import json
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -20,8 +19,6 @@ from ..faulty import (
     Faulty,
     answer_by,
     cause_of,
-    faulty,
-    nothing_left,
     one_place,
     requests,
     said_by,
@@ -45,18 +42,6 @@ from .ways import FOUR
 WAYS = ["query", "aquery", "stream", "astream"]
 DIRECTLY = [fault for fault in BEFORE | MIDWAY if "garbage" not in fault]
 """Other than in skeletons and points: the default synthesizer swallows what is no JSON, where it does not stream."""
-
-
-@pytest.fixture(scope="module")
-def failing() -> Iterator[Faulty]:
-    with faulty() as failing:
-        yield failing
-
-
-@pytest.fixture
-def endpoint(failing: Faulty) -> Iterator[Faulty]:
-    with nothing_left(failing) as endpoint:
-        yield endpoint
 
 
 # -- once ----------------------------------------------------------------------------------------------

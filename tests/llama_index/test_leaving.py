@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from skeleton_of_thought.testing import LatencyModel, LatencyServer, Rejected, Stalled, faults_by
+from skeleton_of_thought.testing import LatencyModel, LatencyServer, faults_by
 
+from ..leaving import FAULTS, all_ended, is_stuck, waits
 from ..script import QUESTION
 
 pytest.importorskip("llama_index.llms.openai_like")
@@ -26,21 +27,7 @@ from skeleton_of_thought.server import running
 
 from .ways import aread, engine_of, model, no_task_left, run, say, task_of
 
-SOON = 2.0
-"""Seconds after which who leaves has waited. It takes milliseconds, which ``pytest -rP`` shows."""
 PATIENCE = 20.0  # seconds after which a test that waits has failed
-POINTS = (1, 2, 3)
-LATER = {"retry-after": "600"}
-FAULTS: dict[str, tuple[Any, int]] = {
-    "tokens": ({}, 3),
-    "the headers of the skeleton": ({"skeleton": [Stalled(after=None)]}, 1),
-    "the headers of points": ({number: [Stalled(after=None)] for number in POINTS}, 3),
-    "further tokens of points": ({number: [Stalled(after=2)] for number in POINTS}, 3),
-    "the end of a pause": ({2: [Rejected(429, LATER)]}, 2),
-    "the next attempt": ({3: [Rejected(500, LATER)]}, 2),
-}
-"""What is waited for: what goes wrong with requests for what, and how many are in flight then."""
-waits = pytest.mark.parametrize("waits", FAULTS)
 Left = Callable[[float], None]
 
 
@@ -66,12 +53,10 @@ def engine(endpoint: LatencyServer, index: Any) -> Callable[..., Any]:
 @pytest.fixture
 def wait(endpoint: LatencyServer, waits: str) -> Callable[[], None]:
     """Wait until all faults have happened, and what is in flight stays there."""
-    faults, in_flight = FAULTS[waits]
-    expected = (sum(map(len, faults.values())), in_flight)
 
     def wait() -> None:
         end = time.monotonic() + PATIENCE
-        while expected != (sum(each.fault is not None for each in endpoint.requests), endpoint.in_flight):
+        while not is_stuck(endpoint, waits):
             assert time.monotonic() < end, [(each.stage, each.fault, each.ended) for each in endpoint.requests]
             time.sleep(0.002)
 
@@ -80,16 +65,10 @@ def wait(endpoint: LatencyServer, waits: str) -> Callable[[], None]:
 
 @pytest.fixture
 def left(endpoint: LatencyServer, request: pytest.FixtureRequest) -> Left:
-    """See that all requests ended soon after a moment, that no other is made, and that no connection is left."""
+    """See that all has ended soon after a moment, connections too."""
 
     def left(moment: float) -> None:
-        endpoint.wait_until_idle()
-        seconds = max(0.0, *(each.ended - moment for each in endpoint.requests if each.ended is not None))
-        print(f"{request.node.name}: {1000 * seconds:.1f} ms")
-        assert seconds < SOON
-        before = len(endpoint.requests)
-        time.sleep(0.02)
-        assert before == len(endpoint.requests)
+        all_ended(endpoint, moment, request.node.name)
         endpoint.wait_until_left()
 
     return left

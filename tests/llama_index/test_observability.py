@@ -18,7 +18,6 @@ from llama_index.core import Settings
 from llama_index.core.base.llms.types import CompletionResponse, CompletionResponseGen, LLMMetadata
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler, TokenCountingHandler
 from llama_index.core.callbacks.schema import EventPayload
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.llms import CustomLLM
@@ -36,6 +35,7 @@ from llama_index_sot import (
 )
 from skeleton_of_thought.models.generation import Generation
 
+from .watching import told_events, told_spans
 from .ways import CAPITAL, FOUR, PASSAGES, TITLES, ask, engine_of, in_thread, index_of, model, say, task_of
 
 SITUATIONS: dict[str, Callable[[Any, str], Any]] = {
@@ -71,18 +71,14 @@ class Spans(SimpleSpanHandler):
 
 @pytest.fixture
 def watch() -> Iterator[Watch]:
-    handler, root = Watch(), get_dispatcher()
-    root.add_event_handler(handler)
-    yield handler
-    root.event_handlers.remove(handler)
+    with told_events(Watch()) as handler:
+        yield handler
 
 
 @pytest.fixture
 def spans() -> Iterator[Spans]:
-    handler, root = Spans(), get_dispatcher()
-    root.add_span_handler(handler)
-    yield handler
-    root.span_handlers.remove(handler)
+    with told_spans(Spans()) as handler:
+        yield handler
 
 
 # -- instrumentation -----------------------------------------------------------------------------------

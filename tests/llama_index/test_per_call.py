@@ -13,13 +13,12 @@ from skeleton_of_thought import Answer, ConfigurationError, DeadlineError, Input
 from skeleton_of_thought.errors import ModelTimeoutError
 from skeleton_of_thought.testing import Rejected, Stalled
 
-from ..faulty import Faulty, answer_by, faulty, nothing_left, one_place, requests, run, settings
+from ..faulty import Faulty, answer_by, one_place, requests, run, settings
 from ..script import QUESTION, TEXT
 
 pytest.importorskip("llama_index.llms.openai_like")
 
 from llama_index.core.base.response.schema import Response
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from pydantic import Field
@@ -31,22 +30,11 @@ from llama_index_sot.workflow import SoTWorkflow
 from .compositions import router, sub_questions
 from .endpoints import TWO, ask, engine_of, respond
 from .test_point_retrieval import NUMBERS, Store, WithoutJunk
+from .watching import told_events
 from .ways import FOUR, aread, model, read
 
 NEVER = Retry(attempts=1)
 NODES = [NodeWithScore(node=TextNode(text="Sleep comes with the dark.", id_="n1"))]
-
-
-@pytest.fixture(scope="module")
-def failing() -> Iterator[Faulty]:
-    with faulty() as failing:
-        yield failing
-
-
-@pytest.fixture
-def endpoint(failing: Faulty) -> Iterator[Faulty]:
-    with nothing_left(failing) as endpoint:
-        yield endpoint
 
 
 @pytest.fixture
@@ -369,10 +357,8 @@ class Watch(BaseEventHandler):
 
 @pytest.fixture
 def watch() -> Iterator[Watch]:
-    handler, root = Watch(), get_dispatcher()
-    root.add_event_handler(handler)
-    yield handler
-    root.event_handlers.remove(handler)
+    with told_events(Watch()) as handler:
+        yield handler
 
 
 def _workflow(engine: Any, way: str) -> str:

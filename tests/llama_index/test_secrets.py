@@ -13,7 +13,6 @@ from ..secret import KEY, NOWHERE, QUESTION, TEXTS, refusing, secrets_in, shown
 
 pytest.importorskip("llama_index.llms.openai_like")
 
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMChatInProgressEvent, LLMChatStartEvent
 from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
@@ -21,6 +20,7 @@ from pydantic import Field
 
 from llama_index_sot import SoTQueryEngine, SoTSynthesizer
 
+from .watching import told_events, told_spans
 from .ways import FOUR, PASSAGES, ask, engine_of, index_of, model
 
 THEIRS = (LLMChatEndEvent, LLMChatInProgressEvent, LLMChatStartEvent)
@@ -57,18 +57,14 @@ class Spans(SimpleSpanHandler):
 
 @pytest.fixture
 def watch() -> Iterator[Everything]:
-    handler, root = Everything(), get_dispatcher()
-    root.add_event_handler(handler)
-    yield handler
-    root.event_handlers.remove(handler)
+    with told_events(Everything()) as handler:
+        yield handler
 
 
 @pytest.fixture
 def spans() -> Iterator[Spans]:
-    handler, root = Spans(), get_dispatcher()
-    root.add_span_handler(handler)
-    yield handler
-    root.span_handlers.remove(handler)
+    with told_spans(Spans()) as handler:
+        yield handler
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """How long an engine leaves an endpoint alone, how long it waits for one, and what an answer lacks then."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from skeleton_of_thought import DeadlineError, Limit, PointError
 from skeleton_of_thought.testing import Dropped, Rejected, Stalled
 
-from ..faulty import Faulty, answer_by, faulty, nothing_left, one_place, requests, said_by, settings, words
+from ..faulty import Faulty, answer_by, one_place, requests, said_by, settings, words
 from ..script import POINTS, QUESTION, TEXT
 
 pytest.importorskip("llama_index.llms.openai_like")
@@ -21,18 +20,6 @@ from .endpoints import FEW, STREAMED, TWO, ask, engine_of, respond
 from .ways import FOUR
 
 FIRST, SECOND, THIRD = TEXT.split("\n\n")
-
-
-@pytest.fixture(scope="module")
-def failing() -> Iterator[Faulty]:
-    with faulty() as failing:
-        yield failing
-
-
-@pytest.fixture
-def endpoint(failing: Faulty) -> Iterator[Faulty]:
-    with nothing_left(failing) as endpoint:
-        yield endpoint
 
 
 def long(way: str, seconds: float) -> float:

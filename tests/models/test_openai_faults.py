@@ -23,8 +23,6 @@ from ..faulty import (
     WAYS_ON,
     answer_by,
     cause_of,
-    faulty,
-    nothing_left,
     one_place,
     requests,
     run,
@@ -36,21 +34,6 @@ from ..faulty import (
 )
 from ..script import DIRECT, POINTS, QUESTION
 from .ways import FEW, FOUR, STAGE, STREAMED, TWO, ask
-
-
-@pytest.fixture(scope="module")
-def served():
-    with faulty() as served:
-        yield served
-
-
-@pytest.fixture
-def endpoint(served, request):
-    told = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    keeps = told.get("way") in {"ask", "stream"}  # the loop that synchronous callers borrow has a pool of its own
-    with nothing_left(served, keeps=keeps) as endpoint:
-        yield endpoint
-
 
 # -- once ----------------------------------------------------------------------------------------------
 

@@ -24,10 +24,9 @@ from skeleton_of_thought.testing import (
     script_reply,
 )
 
+from ..leaving import all_ended
 from ..script import QUESTION, SKELETON
 
-SOON = 2.0
-"""Seconds after which who leaves has waited. It takes milliseconds, which ``pytest -rP`` shows."""
 PATIENCE = 20.0  # seconds after which a test that waits has failed
 POINTS = (1, 2, 3)
 LONG = "and " * 20_000
@@ -78,16 +77,7 @@ def wait(endpoint, waits):
 def left(endpoint, request):
     """See that all requests ended soon after a moment, that the client did it, and that no other is made."""
 
-    def left(moment):
-        endpoint.wait_until_idle()
-        seconds = max(0.0, *(request.ended - moment for request in endpoint.requests))
-        print(f"{request.node.name}: {1000 * seconds:.1f} ms")
-        assert seconds < SOON
-        before = len(endpoint.requests)
-        time.sleep(0.02)
-        assert before == len(endpoint.requests)
-
-    return left
+    return lambda moment: all_ended(endpoint, moment, request.node.name)
 
 
 def engine(**how):

@@ -11,8 +11,6 @@ from skeleton_of_thought.testing import Dropped, Rejected, Stalled
 
 from ..faulty import (
     answer_by,
-    faulty,
-    nothing_left,
     one_place,
     requests,
     said_by,
@@ -22,21 +20,6 @@ from ..faulty import (
 )
 from ..script import DIRECT, POINTS, TEXT
 from .ways import FEW, STAGE, STREAMED, TWO, ask
-
-
-@pytest.fixture(scope="module")
-def served():
-    with faulty() as served:
-        yield served
-
-
-@pytest.fixture
-def endpoint(served, request):
-    told = request.node.callspec.params if hasattr(request.node, "callspec") else {}
-    keeps = told.get("way") in {"ask", "stream"}  # the loop that synchronous callers borrow has a pool of its own
-    with nothing_left(served, keeps=keeps) as endpoint:
-        yield endpoint
-
 
 # -- time ----------------------------------------------------------------------------------------------
 
