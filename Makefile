@@ -23,7 +23,7 @@ ask: $(BIN)/.asks model
 	@$(BIN)/sot ask "$$QUESTION"
 
 test: setup
-	$(BIN)/pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest --numprocesses 4 --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-extras: $(BIN)/.made
 	$(BIN)/nox

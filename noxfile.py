@@ -36,7 +36,7 @@ def _test(session: nox.Session, *tests: str) -> None:
     shutil.copytree("tests", copy / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy("pyproject.toml", copy)
     session.chdir(copy)
-    session.run("pytest", "--quiet", "-p", "no:cacheprovider", *tests)
+    session.run("pytest", "--quiet", "--numprocesses=4", "--dist=loadfile", "-p", "no:cacheprovider", *tests)
 
 
 def _install(session: nox.Session, extras: str, *more: str) -> None:
@@ -84,7 +84,8 @@ def standard(session: nox.Session, resolution: str) -> None:
     """LangChain's own standard tests, which bring pytest plugins that no other session wants."""
     _install(session, "langchain", "langchain-tests>=1.1.9", f"--resolution={resolution}")
     asyncio = ("asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function")
-    _test(session, *(part for option in asyncio for part in ("-o", option)), "tests/langchain/test_standard.py")
+    options = [part for option in asyncio for part in ("-o", option)]
+    _test(session, "--numprocesses=0", *options, "tests/langchain/test_standard.py")  # benchmarks want no workers
 
 
 @nox.session

@@ -24,6 +24,7 @@ from fastapi.responses import StreamingResponse
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
 from langchain_openai import ChatOpenAI
+from openai import DefaultAsyncHttpxClient
 
 from langchain_sot import SoTChain
 from skeleton_of_thought import Retry
@@ -46,7 +47,13 @@ def endpoint(waits: str) -> Iterator[LatencyServer]:
 @pytest.fixture
 def chain(endpoint: LatencyServer) -> SoTChain:
     llm = ChatOpenAI(
-        model="m", base_url=endpoint.base_url, api_key="none", max_retries=0, default_headers=ALONE, temperature=0.5
+        model="m",
+        base_url=endpoint.base_url,
+        api_key="none",
+        max_retries=0,
+        default_headers=ALONE,
+        temperature=0.5,
+        http_async_client=DefaultAsyncHttpxClient(),  # LangChain's own is shared by all at one address
     )
     return SoTChain(llm=llm, router="always", retry=Retry(seconds=3600, first_wait=0.01), max_concurrency=4)
 
