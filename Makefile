@@ -38,7 +38,6 @@ check: $(BIN)/.made
 bench: setup
 	$(BIN)/python benchmarks/equal_output.py $(ARGS)
 	$(BIN)/python benchmarks/langchain_overhead.py
-	$(BIN)/python benchmarks/critical_path.py
 	$(BIN)/python benchmarks/hedging.py
 	$(BIN)/python benchmarks/goodput.py
 	$(BIN)/python -m benchmarks.peers

@@ -10,12 +10,12 @@ tables in ``docs/speed.md`` are made anew. How to read them is told there.
 """
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..page import put
 from .measure import Cell, every, measure
 from .pays import measure_pays
 from .plots import draw
@@ -29,7 +29,6 @@ PACE = {1: 0.005, 10: 0.01, 100: 0.05}
 TO_FIRST = 8
 """So many times as long as a further token takes the first."""
 POINTS = (2, 6, 10, 20)
-_TABLES = re.compile(r"(?<=<!-- tables -->\n).*(?=<!-- end of tables -->)", re.DOTALL)
 
 
 def _work(points: int, questions: int) -> Work:
@@ -78,8 +77,7 @@ def main() -> None:
     said = report(command, cells, pays)
     print(said)
     print(f"{time.perf_counter() - began:.0f} seconds")
-    if (page := told.docs / "speed.md").exists():
-        page.write_text(_TABLES.sub(lambda _: f"\n{said}\n", page.read_text(encoding="utf-8")), encoding="utf-8")
+    put(told.docs / "speed.md", "tables", said)
 
 
 if __name__ == "__main__":
