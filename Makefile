@@ -11,7 +11,7 @@ help:
 	@echo "make test          run the tests, with every extra and the embedded model"
 	@echo "make test-extras   run the tests with no extra, with each, on the wheel, and with the lowest versions"
 	@echo "make check         format, lint, types, architecture"
-	@echo "make bench         time Skeleton-of-Thought against one answer, and SoTChain beside LangChain's own ways"
+	@echo "make bench         measure speed beside every peer and on the embedded engine, and make the figures of the docs anew"
 	@echo "make soak          ask 10,000 answers of an endpoint that fails, and see that no word is lost or said twice"
 	@echo "make fuzz          read a million texts that are nearly skeletons and nearly points"
 	@echo "make setup         make the environment and bring the embedded model"
@@ -36,19 +36,15 @@ check: $(BIN)/.made
 	$(BIN)/python -m pytest tests/test_architecture.py -q
 
 bench: setup
-	$(BIN)/python benchmarks/equal_output.py $(ARGS)
-	$(BIN)/python benchmarks/langchain_overhead.py
-	$(BIN)/python benchmarks/hedging.py
-	$(BIN)/python benchmarks/goodput.py
-	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: setup
-	$(BIN)/python benchmarks/soak.py $(ARGS)
-	$(BIN)/python benchmarks/soak.py --adapter langchain --answers 1000 $(ARGS)
-	$(BIN)/python benchmarks/soak.py --adapter llama_index --answers 1000 $(ARGS)
+	$(BIN)/python -m benchmarks.soak $(ARGS)
+	$(BIN)/python -m benchmarks.soak --adapter langchain --answers 1000 $(ARGS)
+	$(BIN)/python -m benchmarks.soak --adapter llama_index --answers 1000 $(ARGS)
 
 fuzz: setup
-	$(BIN)/python benchmarks/fuzz_parser.py $(ARGS)
+	$(BIN)/python -m benchmarks.fuzz_parser $(ARGS)
 
 docs demo:
 	@echo "make $@ is not there yet: see CHANGELOG.md for what is" >&2; exit 2

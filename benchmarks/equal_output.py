@@ -5,7 +5,7 @@ engine, one answer with as many tokens as all points together. Both are written 
 model would like, so that neither wins by saying less. SoT goes first, as it tells how long the other must be, after
 one uncounted question; so the ordinary answer has the question in the prefix cache. The questions are our own.
 
-    python benchmarks/equal_output.py [--model NAME] [--tokens 64]
+    python -m benchmarks.equal_output [--model NAME] [--tokens 64]
 """
 
 import argparse

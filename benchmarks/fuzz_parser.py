@@ -9,7 +9,7 @@ Each text is read at once and cut into random pieces, as a skeleton and as the t
 Texts come from one random generator: lines with numbers in many scripts, bullets, markup, blanks, controls, half signs
 and thoughts; one in a thousand is long. The first text that breaks a promise is printed, and the exit code is 1.
 
-    python benchmarks/fuzz_parser.py [--inputs 1000000] [--seed 0]
+    python -m benchmarks.fuzz_parser [--inputs 1000000] [--seed 0]
 """
 
 import argparse

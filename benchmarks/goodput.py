@@ -10,7 +10,7 @@ took time. They begin one after another in the first seconds of a block, which a
 end is given up. "Refused" are requests for each complete answer, "in flight" the most that the endpoint saw, and
 "places" how many calls there may be at the end of the last block. Who fails asks the next question at once.
 
-    python benchmarks/goodput.py [--seconds 15] [--rounds 2] [--runs 16] [--capacity 16]
+    python -m benchmarks.goodput [--seconds 15] [--rounds 2] [--runs 16] [--capacity 16]
 """
 
 import argparse
@@ -23,14 +23,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
-from elsewhere import Endpoint
 from openai import APIError
-from reliable import Book, Counted, endpoint, percentile
 
 from skeleton_of_thought import Answer, Limit, SkeletonOfThought, SoTError
 from skeleton_of_thought.events import Finished
 from skeleton_of_thought.models.openai import OpenAIModel
 from skeleton_of_thought.testing import LatencyModel
+
+from .elsewhere import Endpoint
+from .reliable import Book, Counted, endpoint, percentile
 
 BOOK = Book()
 FIRST, PER_TOKEN, RETRY_AFTER = 0.1, 0.02, 0.1  # seconds

@@ -8,7 +8,7 @@ Shown are whole answers, and of them the points alone, from the end of the skele
 either way. Ratios are without to with. "More" are second requests as a share of the calls for points; the budget is 10
 percent of these.
 
-    python benchmarks/hedging.py [--answers 300] [--at-once 2] [--seed 0]
+    python -m benchmarks.hedging [--answers 300] [--at-once 2] [--seed 0]
 """
 
 import argparse
@@ -20,13 +20,13 @@ from functools import partial
 from math import log
 from random import Random
 
-from elsewhere import Endpoint
-from reliable import Book, Counted, Told, endpoint, percentile
-
 from skeleton_of_thought import Hedge, Limit, SkeletonOfThought
 from skeleton_of_thought.events import Finished, SkeletonReady
 from skeleton_of_thought.models.openai import OpenAIModel
 from skeleton_of_thought.testing import LatencyModel
+
+from .elsewhere import Endpoint
+from .reliable import Book, Counted, Told, endpoint, percentile
 
 BOOK = Book()
 PER_TOKEN = 0.002

@@ -14,7 +14,7 @@ pieces the reader gets in the longer run: `SoTChain` holds back what comes early
 points are written one at a time, which is the most that it can have to do. `model.map()` does not stream: its
 `astream` yields one list of whole messages, so it has no price of a chunk.
 
-    python benchmarks/langchain_overhead.py [--points 10] [--rounds 9]
+    python -m benchmarks.langchain_overhead [--points 10] [--rounds 9]
 """
 
 import argparse

@@ -16,8 +16,6 @@ from multiprocessing.connection import Connection
 from random import Random
 from typing import Any
 
-from elsewhere import Endpoint, elsewhere
-
 from skeleton_of_thought.models.generation import Generation
 from skeleton_of_thought.testing import (
     LatencyModel,
@@ -29,6 +27,8 @@ from skeleton_of_thought.testing import (
     start_again,
 )
 from skeleton_of_thought.testing.faults import FaultPlan
+
+from .elsewhere import Endpoint, elsewhere
 
 WAYS_ON = (go_on, go_on_with_a_word, repeat_words(3), start_again)
 """How models go on with a reply that broke off."""

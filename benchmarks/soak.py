@@ -15,7 +15,7 @@ grow by no more than 1 percent, there are no more tasks and threads, and no more
 connections may be kept; and from 50 to 100 percent, as allocators take their time to settle, the resident memory grows
 by no more than 3 percent.
 
-    python benchmarks/soak.py [--adapter core] [--answers 10000] [--rate 0.05] [--attempts 6] [--seed 0]
+    python -m benchmarks.soak [--adapter core] [--answers 10000] [--rate 0.05] [--attempts 6] [--seed 0]
 """
 
 import argparse
@@ -34,13 +34,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from elsewhere import Endpoint
-from reliable import Book, Counted, Told, endpoint, percentile
-
 from skeleton_of_thought import Limit, Retry, SkeletonOfThought
 from skeleton_of_thought.events import CallRetried, Finished, PointText, Text
 from skeleton_of_thought.models.openai import OpenAIModel
 from skeleton_of_thought.testing import LatencyModel, random_faults
+
+from .elsewhere import Endpoint
+from .reliable import Book, Counted, Told, endpoint, percentile
 
 BOOK = Book()
 PAGE, ANSWER, RETRIED = "page", "answer", "retried"  # what is heard, besides the numbers of points
