@@ -29,6 +29,7 @@ from skeleton_of_thought.retrieval import Retriever
 from ._inside import bound_of, chat_models, given_to, only_blocks, says_nothing, searches_in_a_pool, tries_of
 from ._messages import messages_of
 from ._output import finish_of, usage_of
+from ._prefix_cache import Mark, mark_for
 
 Model: TypeAlias = Runnable[LanguageModelInput, BaseMessage]
 AnyRetriever: TypeAlias = Runnable[str, list[Document]]
@@ -55,22 +56,25 @@ class Way:
         """What the caller has configured for this call."""
         return self.config.get("configurable", {})
 
-    def door(self, model: Model, abilities: Abilities, planner: Model | None = None) -> LLM:
+    def door(self, model: Model, abilities: Abilities, planner: Model | None = None, *, alone: bool = False) -> LLM:
         """Reach *model* by its asynchronous methods; by threads where they block, or where the caller does.
 
         Args:
             planner: what writes the skeleton in its place.
+            alone: it writes skeleton and points, so that one finds in its prefix cache what the other left there.
         """
         blocking = self.blocking or only_blocks(model, self.config)
 
         def ask(call: Call) -> AsyncIterator[Piece]:
             asked = planner if planner and call.stage == "skeleton" else model
-            return in_thread(lambda: self._ask(asked, call)) if blocking else self._aask(asked, call)
+            return in_thread(lambda: self._ask(asked, call, mark)) if blocking else self._aask(asked, call, mark)
 
         tools = abilities.tools or "tools" in given_to(model) | self.options or getattr(model, "sot_has_tools", False)
         models = chat_models(model, self.config)
         tries = partial(tries_of, model, self.config)
         only = models[0] if len(models) == 1 else None
+        keeps = alone and planner is None and not hasattr(model, "sot_chat_model")  # an agent's middleware sees to it
+        mark = mark_for(models, given_to(model) | self.options) if keeps else None
         return Door(ask, replace(abilities, tools=bool(tools)), Same(only or model), tries, ends=only is not None)
 
     def retriever(self, retriever: AnyRetriever) -> Retriever:
@@ -88,8 +92,8 @@ class Way:
 
         return find
 
-    async def _aask(self, model: Model, call: Call) -> AsyncGenerator[Piece, None]:
-        step = self._step(call)
+    async def _aask(self, model: Model, call: Call, mark: Mark | None) -> AsyncGenerator[Piece, None]:
+        step = self._step(call, mark)
         await step.abegin()
         try:
             if call.stream:
@@ -113,8 +117,8 @@ class Way:
             raise
         await step.aend()
 
-    def _ask(self, model: Model, call: Call) -> Iterator[Piece]:
-        step = self._step(call)
+    def _ask(self, model: Model, call: Call, mark: Mark | None) -> Iterator[Piece]:
+        step = self._step(call, mark)
         step.begin()
         try:
             if call.stream:
@@ -134,9 +138,9 @@ class Way:
             raise
         step.end()
 
-    def _step(self, call: Call) -> "_Step":
+    def _step(self, call: Call, mark: Mark | None) -> "_Step":
         told: RunnableConfig = {"tags": [f"sot:{call.stage}"], "metadata": tags_of(call)}
-        return _Step(call, self._config(told), STEPS.get(call.stage) if self.steps else None)
+        return _Step(call, self._config(told), STEPS.get(call.stage) if self.steps else None, mark)
 
     def _config(self, told: RunnableConfig) -> RunnableConfig:
         """Add to the caller's config. An answer to go on with is for this chain, and for none inside."""
@@ -160,8 +164,9 @@ class Way:
 class _Step:
     """One call to a model, in a run of its own where *name* says so."""
 
-    def __init__(self, call: Call, config: RunnableConfig, name: str | None) -> None:
-        self.messages = messages_of(call.messages)
+    def __init__(self, call: Call, config: RunnableConfig, name: str | None, mark: Mark | None) -> None:
+        shared, own = messages_of(call.messages[: call.shared]), messages_of(call.messages[call.shared :])
+        self.messages = [*(mark(shared) if mark else shared), *own]
         self.config = config
         self._call = call
         self._name = name

@@ -135,7 +135,7 @@ class SoTChain(EventRunnable[LanguageModelInput, AIMessage, AIMessageChunk]):
         planner = structured(self.llm) if self.structured_skeleton else None
         own = {name: way.configured[f"sot_{name}"] for name in PER_CALL if f"sot_{name}" in way.configured}
         models = {
-            "llm": way.door(self.llm, self.abilities, planner),
+            "llm": way.door(self.llm, self.abilities, planner, alone=self.point_llm is None),
             "point_llm": way.door(self.point_llm, self.abilities) if self.point_llm else None,
             "retriever": way.retriever(self.retriever) if self.retriever else None,
         }

@@ -56,10 +56,10 @@ class ChatPrompts(Prompts):
         return self._with(self.point_messages, call, question, self.names(question, form, skeleton, point, passages))
 
     def _with(self, template: ChatPromptTemplate | None, call: Call, question: Question, names: dict[str, str]) -> Call:
-        if template is None:
-            return call
+        if template is None:  # with the other of yours it may have nothing in common
+            return replace(call, shared=0) if self.skeleton_messages or self.point_messages else call
         said = template.format_messages(messages=messages_of(self.prefix(question)), **names)
-        return replace(call, messages=tuple(map(message_of, said)), grammar=None, stop=())
+        return replace(call, messages=tuple(map(message_of, said)), grammar=None, stop=(), shared=0)
 
 
 def _check(name: str, template: ChatPromptTemplate | None, known: Sequence[str], needed: Sequence[str]) -> None:

@@ -9,18 +9,19 @@ from llama_index.core import llms
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, MessageRole
 from llama_index.core.indices.vector_store.retrievers import VectorIndexRetriever
-from llama_index.core.llms import CustomLLM
+from llama_index.core.llms import CachePoint, CustomLLM
 from llama_index.core.response_synthesizers import BaseSynthesizer
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index.core.types import RESPONSE_TEXT_TYPE
 from llama_index.core.vector_stores.types import BasePydanticVectorStore
 from llama_index_instrumentation.dispatcher import instrument_tags
 
-from skeleton_of_thought import LLM, Abilities, Call, Finish, Passage, Point, Usage
+from skeleton_of_thought import LLM, Abilities, Call, Finish, Message, Passage, Point
 from skeleton_of_thought._threads import in_thread
 from skeleton_of_thought.calls import Door, Piece, Same, merge_runs, options_of, tags_of
 from skeleton_of_thought.retrieval import Retriever
 
+from ._prefix_cache import as_dict, mark_for, usage_of
 from ._streams import aclose, close
 
 
@@ -68,23 +69,29 @@ def streaming(synthesizer: BaseSynthesizer, stream: bool) -> BaseSynthesizer:
     return copied
 
 
-def door(model: llms.LLM, abilities: Abilities, direct: Direct, *, blocking: bool) -> LLM:
-    """Reach *model* by its asynchronous methods; by threads where they would block the loop, or the caller blocks."""
+def door(model: llms.LLM, abilities: Abilities, direct: Direct, *, blocking: bool, alone: bool = False) -> LLM:
+    """Reach *model* by its asynchronous methods; by threads where they would block the loop, or the caller blocks.
+
+    Args:
+        alone: it writes skeleton and points, so that one finds in its prefix cache what the other left there.
+    """
     blocking = blocking or _only_pretends_to_be_async(model)
 
     def ask(call: Call) -> AsyncIterator[Piece]:
         directly = call.stage == "direct" and not call.said  # the default synthesizer could only begin anew
         if blocking:
-            blocked = _ask_directly(direct, call) if directly else _ask(model, call)
+            blocked = _ask_directly(direct, call) if directly else _ask(model, call, mark)
             return in_thread(lambda: blocked)
-        return _aask_directly(direct, call) if directly else _aask(model, call)
+        return _aask_directly(direct, call) if directly else _aask(model, call, mark)
+
+    mark = mark_for(model) if alone else None
 
     retries = getattr(model, "max_retries", 0)
     return Door(ask, abilities, Same(model), 1 + (retries if isinstance(retries, int) else 0), ends=True)
 
 
-async def _aask(model: llms.LLM, call: Call) -> AsyncGenerator[Piece, None]:
-    method, asked, options = _request(model, call)
+async def _aask(model: llms.LLM, call: Call, mark: CachePoint | None) -> AsyncGenerator[Piece, None]:
+    method, asked, options = _request(model, call, mark)
     with instrument_tags(tags_of(call)):
         answered = await getattr(model, f"a{method}")(asked, **options)
     if not call.stream:
@@ -102,8 +109,8 @@ async def _aask(model: llms.LLM, call: Call) -> AsyncGenerator[Piece, None]:
         yield piece
 
 
-def _ask(model: llms.LLM, call: Call) -> Iterator[Piece]:
-    method, asked, options = _request(model, call)
+def _ask(model: llms.LLM, call: Call, mark: CachePoint | None) -> Iterator[Piece]:
+    method, asked, options = _request(model, call, mark)
     with instrument_tags(tags_of(call)):
         answered = getattr(model, method)(asked, **options)
     if not call.stream:
@@ -188,17 +195,22 @@ def _searches_on_the_loop(finds: Finds) -> bool:
     return isinstance(found, BaseRetriever) and _owner(found, "_aretrieve") is BaseRetriever
 
 
-def _request(model: llms.LLM, call: Call) -> tuple[str, Any, dict[str, Any]]:
+def _request(model: llms.LLM, call: Call, mark: CachePoint | None) -> tuple[str, Any, dict[str, Any]]:
     """Return which method to call with what: a model without chat would call the other by itself, and count twice."""
-    messages = [
-        ChatMessage(role=MessageRole(message.role), content=message.text) for message in merge_runs(call.messages)
-    ]
+    shared, own = _chat_messages(call.messages[: call.shared]), _chat_messages(call.messages[call.shared :])
+    if mark and shared:
+        shared[-1].blocks.append(mark)
+    messages = [*shared, *own]
     messages = model._extend_messages(messages)  # with its system prompt; `chat` has none
     options = options_of(replace(call, max_tokens=bound_of(model, call) or None))
     stream = "stream_" if call.stream else ""
     if model.metadata.is_chat_model or model.messages_to_prompt is None:
         return f"{stream}chat", messages, options
     return f"{stream}complete", model.messages_to_prompt(messages), {"formatted": True} | options
+
+
+def _chat_messages(messages: tuple[Message, ...]) -> list[ChatMessage]:
+    return [ChatMessage(role=MessageRole(message.role), content=message.text) for message in merge_runs(messages)]
 
 
 def bound_of(model: llms.LLM, call: Call) -> int:
@@ -221,20 +233,15 @@ def _closing(call: Call, *responses: ChatResponse | CompletionResponse | None) -
     for response in responses:
         if response is None:
             continue
-        counts = response.additional_kwargs or {}
-        if "prompt_tokens" in counts and "completion_tokens" in counts:
-            yield Usage(counts["prompt_tokens"], counts["completion_tokens"])
+        if usage := usage_of(response):
+            yield usage
         if call.stage != "direct" and (reason := _reason(response.raw)):
             yield Finish.of(str(reason))
 
 
 def _reason(raw: Any) -> Any:
     """Find in a provider's own reply why it ended."""
-    told = _as_dict(raw)
+    told = as_dict(raw)
     if choices := told.get("choices"):
-        return _as_dict(choices[0]).get("finish_reason")
+        return as_dict(choices[0]).get("finish_reason")
     return told.get("stop_reason") or told.get("done_reason") or told.get("finish_reason")
-
-
-def _as_dict(raw: Any) -> dict[str, Any]:
-    return raw if isinstance(raw, dict) else getattr(raw, "__dict__", {})

@@ -226,7 +226,7 @@ class SoTSynthesizer(BaseSynthesizer):
             names=names,
             without_chunks=self._without_nodes,
         )
-        told["llm"] = door(self._llm, self._abilities, direct, blocking=blocking)
+        told["llm"] = door(self._llm, self._abilities, direct, blocking=blocking, alone=not self._point_llm)
         if self._point_llm:
             told["point_llm"] = door(self._point_llm, self._abilities, direct, blocking=blocking)
         told["prompts"] = prompts = replace(self._prompts, llm=self._llm, filled=names)

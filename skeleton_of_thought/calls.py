@@ -49,6 +49,9 @@ class Call:
     """What the point belongs to, for the stage ``point``."""
     said: str = ""
     """What was said of the reply before it broke off. The messages ask the model to go on from there."""
+    shared: int = 0
+    """How many of the messages, from the first, the skeleton and all points have in common: what is worth keeping in
+    a prefix cache. 0 where nothing is known to be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,12 +150,14 @@ class Prompts:
 
     def skeleton_call(self, question: Question, form: Form) -> Call:
         """Ask for the skeleton."""
-        messages = self._skeleton_messages(question, form)
-        if start := self.skeleton_prefill(form):
-            messages += (Message("assistant", start),)
+        shared = self._skeleton_messages(question, form)
+        start = self.skeleton_prefill(form)
+        messages = (*shared, Message("assistant", start)) if start else shared
         grammar = list_grammar(form.max_points, question.text) if form.abilities.grammar else None
         max_tokens = SMALL_SKELETON_MAX_TOKENS if form.abilities.small else SKELETON_MAX_TOKENS
-        return Call("skeleton", messages, max_tokens=max_tokens, grammar=grammar, stream=form.stream)
+        return Call(
+            "skeleton", messages, max_tokens=max_tokens, grammar=grammar, stream=form.stream, shared=len(shared)
+        )
 
     def skeleton_prefill(self, form: Form) -> str:
         """Tell what of the skeleton is given to the model, and so is not in its text."""
@@ -184,13 +186,16 @@ class Prompts:
             )
         parts = ("point", *(("no_tools",) if form.abilities.tools else ()), *(() if start else ("point_unstarted",)))
         task = " ".join(self.say(part, names) for part in parts)
-        messages = (
-            *self._skeleton_messages(question, form),
-            Message("assistant", str(skeleton)),
-            *self._task(task, passages),
-            *start,
+        shared = self._skeleton_messages(question, form)
+        return Call(
+            "point",
+            (*shared, Message("assistant", str(skeleton)), *self._task(task, passages), *start),
+            point.number,
+            max_tokens=max_tokens,
+            stream=form.stream,
+            skeleton=skeleton,
+            shared=len(shared),
         )
-        return Call("point", messages, point.number, max_tokens=max_tokens, stream=form.stream, skeleton=skeleton)
 
     def continued(self, call: Call, said: str, abilities: Abilities) -> Call:
         """Ask for the rest of a reply that broke off."""
