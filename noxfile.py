@@ -14,6 +14,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = True
 
 LANGCHAIN = "langchain-openai>=1.1"
+ANTHROPIC = "langchain-anthropic>=1.3"
 LLAMA_INDEX = "llama-index-llms-openai-like>=0.5"
 EMBEDDINGS = "wordllama>=0.4"
 OPENAI_TESTS = (
@@ -24,6 +25,7 @@ OPENAI_TESTS = (
     "openai_leaving",
     "openai_replies",
     "openai_waits",
+    "prefix_cache",
 )
 OPENAI = tuple(f"tests/models/test_{name}.py" for name in OPENAI_TESTS)
 SERVED = ("fastapi>=0.115", "httpx>=0.28")
@@ -67,7 +69,7 @@ def limits(session: nox.Session) -> None:
 @nox.session
 def langchain(session: nox.Session) -> None:
     """LangChain with the newest openai."""
-    _install(session, "langchain,agents,openai,server", LANGCHAIN, *SERVED, EMBEDDINGS, "openai>=3")
+    _install(session, "langchain,agents,openai,server", LANGCHAIN, ANTHROPIC, *SERVED, EMBEDDINGS, "openai>=3")
     _test(session, "tests/langchain", *OPENAI, "tests/test_server.py", "tests/test_faults.py", "tests/test_secrets.py")
 
 

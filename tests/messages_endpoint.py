@@ -10,6 +10,8 @@ from typing import Any
 from .script import DIRECT, POINTS, SKELETON
 
 MARK = "cache_control"
+LOOK_BACK = 20
+"""How many blocks before a breakpoint an entry is looked for."""
 
 
 class MessagesEndpoint:
@@ -32,10 +34,11 @@ class MessagesEndpoint:
 
     def usage_of(self, request: dict[str, Any]) -> dict[str, int]:
         """Count what is read from the cache, what is written to it, and the rest."""
-        blocks = blocks_of(request)
-        marked = [prefix_of(blocks[: place + 1]) for place, (_, block) in enumerate(blocks) if MARK in block]
-        read = max((_words(prefix) for prefix in marked if prefix in self._kept), default=0)
-        written = max((_words(prefix) for prefix in marked if prefix not in self._kept), default=read) - read
+        blocks, places = blocks_of(request), marks_of(request)
+        last = max(places, default=-1) + 1
+        before = (prefix_of(blocks[:end]) for end in range(max(0, last - LOOK_BACK), last + 1))
+        read = max((_words(prefix) for prefix in before if prefix in self._kept), default=0)
+        written = _words(prefix_of(blocks[:last])) - read if last else 0
         return {
             "input_tokens": _words(prefix_of(blocks)) - read - written,
             "cache_creation_input_tokens": written,
@@ -45,7 +48,14 @@ class MessagesEndpoint:
     def keep(self, request: dict[str, Any]) -> None:
         """Make the entries of a request whose response has begun."""
         blocks = blocks_of(request)
-        self._kept |= {prefix_of(blocks[: place + 1]) for place, (_, block) in enumerate(blocks) if MARK in block}
+        self._kept |= {prefix_of(blocks[: place + 1]) for place in marks_of(request)}
+
+
+def marks_of(request: dict[str, Any]) -> list[int]:
+    """Tell which blocks have a breakpoint: those with a mark, and the last, where the request as a whole has one."""
+    blocks = blocks_of(request)
+    marked = [place for place, (_, block) in enumerate(blocks) if MARK in block]
+    return [*marked, len(blocks) - 1] if MARK in request else marked
 
 
 def blocks_of(request: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

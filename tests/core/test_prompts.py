@@ -103,6 +103,18 @@ def test_expansions_go_on_from_the_skeletons_conversation(question: Question) ->
     assert seen(point).startswith(seen(asked) + str(SKELETON))
 
 
+@questions
+@abilities
+def test_a_call_tells_what_all_have_in_common(question: Question, able: Abilities) -> None:
+    """It is the whole request for the skeleton, but for what begins the model's own message."""
+    asked, points = skeleton_call(question, able), point_calls(question, able)
+    assert "user" == asked.messages[asked.shared - 1].role
+    assert {"assistant"} >= {message.role for message in asked.messages[asked.shared :]}
+    assert [asked.messages[: point.shared] for point in points] == [point.messages[: point.shared] for point in points]
+    assert {0 if able.small and able.prefill else asked.shared} == {point.shared for point in points}
+    assert 0 == Prompts().direct_call(question, form(able)).shared
+
+
 def test_history_passages_question_and_task_come_in_this_order() -> None:
     """The parts that stay the same longest come first."""
     call = skeleton_call(QUESTIONS["both"])

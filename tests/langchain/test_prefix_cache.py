@@ -146,6 +146,24 @@ def test_breakpoints_that_the_client_sets_are_left_to_it(endpoint: MessagesEndpo
     assert [] == [block for request in endpoint.requests for _, block in blocks_of(request) if MARK in block]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_in_an_agent_its_middleware_sets_them(endpoint: MessagesEndpoint, claude: Any, first: int) -> None:
+    """Ours would stand where its own may have another lifetime. Points read what the skeleton left all the same."""
+    agents = pytest.importorskip("langchain.agents")
+    from langchain_anthropic.middleware import AnthropicPromptCachingMiddleware
+
+    from langchain_sot.middleware import SoTMiddleware
+
+    both: list[Any] = [SoTMiddleware(), AnthropicPromptCachingMiddleware(ttl="1h")]
+    agent = agents.create_agent(claude, middleware=[both[first], both[1 - first]])
+    said = agent.invoke({"messages": [HumanMessage(QUESTION)]})["messages"][-1]
+    assert TEXT == said.text
+    assert ["1h"] * 4 == [request["cache_control"]["ttl"] for request in endpoint.requests]
+    assert [] == [block for request in endpoint.requests for _, block in blocks_of(request) if MARK in block]
+    used = said.response_metadata["sot"]["usage"]
+    assert 3 * used["skeleton"]["input_tokens"] == used["point"]["input_token_details"]["cache_read"]
+
+
 # -- where it goes -----------------------------------------------------------------------------------------
 
 
