@@ -14,7 +14,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.stop_on_first_error = True
 
 LANGCHAIN = "langchain-openai>=1.1"
-ANTHROPIC = "langchain-anthropic>=1.3"
+ANTHROPIC = "langchain-anthropic>=1.7"
 LLAMA_INDEX = "llama-index-llms-openai-like>=0.5"
 EMBEDDINGS = "wordllama>=0.4"
 OPENAI_TESTS = (

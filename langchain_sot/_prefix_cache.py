@@ -31,16 +31,14 @@ def _name(model: BaseChatModel) -> str:
 
 
 def _marked(how: Breakpoint, free: int, messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Leave *messages* as they are where the caller's own marks are there already, or leave no room."""
+    """Leave *messages* as they are where the caller's own marks leave no room. The last block is always ours."""
     if not messages or free <= _count(how, [each.content for each in messages]):
         return messages
     *before, last = messages
     content = [last.content] if isinstance(last.content, str) else last.content
     blocks = [{"type": "text", "text": each} if isinstance(each, str) else each for each in content]
-    if how.key in blocks[-1]:
-        return messages
     mark = {how.key: {"type": how.kind}}
-    blocks = [*blocks, mark] if how.key == "cachePoint" else [*blocks[:-1], blocks[-1] | mark]
+    blocks = [*blocks, mark] if how.key == "cachePoint" else [*blocks[:-1], mark | blocks[-1]]
     return [*before, last.model_copy(update={"content": blocks})]
 
 
