@@ -103,7 +103,7 @@ def endpoint() -> Iterator[MessagesEndpoint]:
 def claude(endpoint: MessagesEndpoint) -> Any:
     """Make Anthropic's own chat model, which asks the endpoint."""
     chat = pytest.importorskip("langchain_anthropic").ChatAnthropic
-    return chat(model="claude-sonnet-4-5", base_url=endpoint.base_url, api_key="none", max_retries=0)
+    return chat(model="scripted", base_url=endpoint.base_url, api_key="none", max_retries=0)
 
 
 @FOUR
