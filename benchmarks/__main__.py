@@ -1,7 +1,7 @@
 """Everything that is measured of speed, part by part, as one report: ``python -m benchmarks``, or ``make bench``.
 
-Each part is a program of its own, and may be run alone: ``python -m benchmarks.peers --help``. What they find is printed
-as it comes; figures and drawings of the documentation are made anew where a part keeps some there.
+Each part is a program of its own, and may be run alone: ``python -m benchmarks.peers --help``. Figures are printed as
+they come; those of the documentation, and its drawings, are made anew where a part keeps some there.
 """
 
 import argparse
