@@ -30,17 +30,21 @@ _SENTENCE = r"[A-Za-z0-9\-,;:'()%&/{letters}’“”–—，、；：（）《
 
 
 def list_grammar(max_points: int, question: str) -> str:
-    """Allow a numbered list of 3 to *max_points* points of 2 to 8 words in the script of *question*."""
+    """Allow a numbered list of 3 to *max_points* points of 1 to 8 words in the script of *question*.
+
+    The points are bold, as small models write the titles of a list by themselves: so they end them by themselves, after
+    three words of sense where five plain ones ended in nonsense.
+    """
     first, letters = _script_of(question)
     most = max(max_points, 3)
     more = [
-        f'more{number} ::= "\\n{number}. " title' + (f" more{number + 1}?" if number < most else "")
+        f'more{number} ::= "\\n{number}. **" title "**"' + (f" more{number + 1}?" if number < most else "")
         for number in range(4, most + 1)
     ]
     return "\n".join([
-        'root ::= "1. " title "\\n2. " title "\\n3. " title' + (" more4?" if most > 3 else ""),
+        'root ::= "1. **" title "**\\n2. **" title "**\\n3. **" title "**"' + (" more4?" if most > 3 else ""),
         *more,
-        'title ::= first (" " word){1,7} ":"?',  # a model that wants to go on is led into nonsense otherwise
+        'title ::= first (" " word){0,7}',
         f"first ::= [{first}] {_WORD.format(letters=letters)}{{0,15}}",
         f"word ::= [A-Za-z{letters}] {_WORD.format(letters=letters)}{{0,15}}",
     ])

@@ -14,9 +14,10 @@ import atexit
 import contextlib
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from ..calls import Finish, Usage
 from ..errors import ModelError
@@ -37,12 +38,24 @@ class _Job:
     pieces: "asyncio.Queue[Generated | Exception]" = field(default_factory=asyncio.Queue)
     dropped: bool = False
 
-    def send(self, *pieces: Generated | Exception) -> None:
+
+_Letter: TypeAlias = tuple[_Job, Generated | Exception]
+
+
+def _deliver(letters: Sequence[_Letter]) -> None:
+    for job, piece in letters:
+        job.pieces.put_nowait(piece)
+
+
+def _send(*letters: _Letter) -> None:
+    """Wake each loop once: whoever wakes takes the interpreter, and the next call would wait for it."""
+    for loop in {job.loop for job, _ in letters}:
+        theirs = [letter for letter in letters if letter[0].loop is loop]
         try:
-            for piece in pieces:
-                self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
+            loop.call_soon_threadsafe(_deliver, theirs)
         except RuntimeError:  # the loop is closed: nobody waits there any more
-            self.dropped = True
+            for job, _ in theirs:
+                job.dropped = True
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +67,9 @@ class _Running:
     text: Text
     cached: int
     output: list[int] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    """Text that is shown at the end, where it was asked for as a whole."""
+    over: bool = False
 
 
 class Engine:
@@ -146,7 +162,7 @@ class Engine:
             try:
                 self._running.append(self._start(job))
             except Exception as error:  # noqa: BLE001  it belongs to whoever asked
-                job.send(error)
+                _send((job, error))
         for running in self._running:
             if running.job.dropped:
                 running.request.stop()
@@ -163,32 +179,35 @@ class Engine:
         if self._pipeline is None or not self._pipeline.busy():
             return
         self.peak_batch = max(self.peak_batch, self._pipeline.step())
-        self._running = [running for running in self._running if self._hand_out(running)]
-        time.sleep(_GIVE_WAY)
+        letters = [(running, piece) for running in self._running for piece in self._read(running)]
+        self._running = [running for running in self._running if not running.over]
+        _send(*((running.job, piece) for running, piece in letters))
+        if letters:
+            time.sleep(_GIVE_WAY)
 
-    def _hand_out(self, running: _Running) -> bool:
-        """Send what came for one of them, and tell whether it goes on."""
+    def _read(self, running: _Running) -> Iterator[Generated | Exception]:
+        """Tell what came for one of them."""
         ids, end = running.request.read(), running.request.end()
         if ids and not running.output:
             self._prefixes.remember(running.request.prompt)
         running.output += ids
-        if shown := running.text.feed(ids):
-            running.job.send(shown)
+        running.kept.append(running.text.feed(ids))
         if running.text.stopped:
             running.request.stop()
             end = "stop"
+        running.over = end is not None
         if end == "memory":
-            running.job.send(ModelError(f"the engine of {self.name!r} has no memory left for so many tokens at once"))
-        elif end is not None:
-            self._finish(running, end)
-        return end is None
-
-    def _finish(self, running: _Running, end: str) -> None:
-        if rest := running.text.flush():
-            running.job.send(rest)
-        prompt, output = running.request.prompt, running.output
-        running.job.send(Usage(len(prompt), len(output), running.cached), Finish(end))
-        self._prefixes.remember(prompt + output[:-1])  # the last one was chosen, and never computed with
+            yield ModelError(f"the engine of {self.name!r} has no memory left for so many tokens at once")
+            return
+        if end is not None:
+            running.kept.append(running.text.flush())
+        if (end is not None or not running.job.generation.whole) and (shown := "".join(running.kept)):
+            running.kept.clear()
+            yield shown
+        if end is not None:
+            prompt, output = running.request.prompt, running.output
+            yield from (Usage(len(prompt), len(output), running.cached), Finish(end))
+            self._prefixes.remember(prompt + output[:-1])  # the last one was chosen, and never computed with
 
     def _fail(self, message: str, cause: Exception | None = None) -> None:
         with self._wake:
@@ -196,7 +215,7 @@ class Engine:
         for job in jobs:
             failure = ModelError(message)
             failure.__cause__ = cause
-            job.send(failure)
+            _send((job, failure))
         for running in self._running:
             running.request.stop()
         self._running = []

@@ -32,6 +32,8 @@ class Generation:
     """A JSON schema, as JSON text."""
     ignore_eos: bool = False
     """Go on to ``max_tokens`` whatever the model would like; for measurements at equal length."""
+    whole: bool = False
+    """Yield the text in one piece when it is over; to hand out each token costs time that a step could use."""
 
 
 class Generator(Protocol):

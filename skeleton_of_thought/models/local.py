@@ -17,8 +17,9 @@ _SMALL = 400_000_000
 """Bytes of a model file; 0.5B parameters in 8 bits are 600 million, 135M in 4 bits are 100 million."""
 
 _SKELETON_REPETITION = 1.1
-_SKELETON_PRESENCE, _SKELETON_FREQUENCY = 0.8, 0.5
-"""Penalties: without them a 135M model writes one point ten times, with more it makes up words."""
+_SKELETON_PRESENCE = 0.8
+"""Penalties: without them a 135M model writes one point ten times, with more it makes up words. None that grows with
+each use: it would keep the model from the signs that end a point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,6 @@ class LocalModel:
             seed=self.seed,
             repetition_penalty=_SKELETON_REPETITION if varied else self.repetition_penalty,
             presence_penalty=_SKELETON_PRESENCE if varied else None,
-            frequency_penalty=_SKELETON_FREQUENCY if varied else None,
+            whole=not call.stream,
         )
         return engine_for(find(self.model)).generate(generation)

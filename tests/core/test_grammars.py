@@ -31,7 +31,7 @@ WORDS = {
     "Greek": ["Ξεκούραση", "Νερό", "Κίνηση"],
     "Thai": ["นอน", "กิน"],
 }
-EAT_SLEEP = "1. Eat well\n2. Sleep enough"
+EAT_SLEEP = "1. **Eat well**\n2. **Sleep enough**"
 
 _TOKEN = re.compile(
     r'"(?P<text>[^"]*)"|(?P<name>[a-z]\w*)|(?P<same>\[(?:\\.|[^]\\])*\]|\{\d+,\d*\}|[()|?*+])|\s+|(?P<wrong>.)'
@@ -55,18 +55,20 @@ def pattern_of(grammar: str) -> re.Pattern[str]:
 @pytest.mark.parametrize(
     ("text", "max_points", "allowed"),
     [
-        (f"{EAT_SLEEP}\n3. Move daily", 10, True),
-        (f"{EAT_SLEEP}\n3. Move daily", 2, True),
+        (f"{EAT_SLEEP}\n3. **Move daily**", 10, True),
+        (f"{EAT_SLEEP}\n3. **Move daily**", 2, True),
         (EAT_SLEEP, 10, False),
-        (f"{EAT_SLEEP}\n3. Move daily\n4. Rest often", 3, False),
-        (f"{EAT_SLEEP}\n3. Move daily\n4. Rest often", 4, True),
-        (f"{EAT_SLEEP}\n4. Move daily", 10, False),
-        (f"1. {EAT_SLEEP}\n3. Move daily", 10, False),
-        (f"{EAT_SLEEP}\n3. Move: daily", 10, False),
-        (f"{EAT_SLEEP}\n3. Move", 10, False),
-        (f"{EAT_SLEEP}\n3. {'Move ' * 8}daily", 10, False),
-        (f"{EAT_SLEEP}\n3. Moveeverysinglemorning daily", 10, False),
-        (f"Sure! {EAT_SLEEP}\n3. Move daily", 10, False),
+        (f"{EAT_SLEEP}\n3. **Move daily**\n4. **Rest often**", 3, False),
+        (f"{EAT_SLEEP}\n3. **Move daily**\n4. **Rest often**", 4, True),
+        (f"{EAT_SLEEP}\n4. **Move daily**", 10, False),
+        (f"1. {EAT_SLEEP}\n3. **Move daily**", 10, False),
+        (f"{EAT_SLEEP}\n3. **Move: daily**", 10, False),
+        (f"{EAT_SLEEP}\n3. **Move**", 10, True),
+        (f"{EAT_SLEEP}\n3. ****", 10, False),
+        (f"{EAT_SLEEP}\n3. Move daily", 10, False),
+        (f"{EAT_SLEEP}\n3. **{'Move ' * 8}daily**", 10, False),
+        (f"{EAT_SLEEP}\n3. **Moveeverysinglemorning daily**", 10, False),
+        (f"Sure! {EAT_SLEEP}\n3. **Move daily**", 10, False),
         ("", 10, False),
     ],
 )
@@ -80,9 +82,9 @@ def test_only_a_list_can_be_written(text: str, max_points: int, allowed: bool) -
 @given(st.data())
 def test_what_is_allowed_is_a_skeleton(language: str, data: st.DataObject) -> None:
     """In the script of the question every line is a point, and every point is a line."""
-    title = st.lists(st.sampled_from(WORDS[language]), min_size=2, max_size=8).map(" ".join)
+    title = st.lists(st.sampled_from(WORDS[language]), min_size=1, max_size=8).map(" ".join)
     lines = data.draw(st.lists(title, min_size=3, max_size=10, unique_by=str.casefold))
-    text = "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+    text = "\n".join(f"{number}. **{line}**" for number, line in enumerate(lines, 1))
     assert pattern_of(list_grammar(10, QUESTIONS[language])).fullmatch(text)
     assert lines == [point.title for point in parse(text)]
 
