@@ -9,7 +9,6 @@ would like: nobody wins by saying less. Every text is handed out when it is whol
 """
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from skeleton_of_thought.models._openvino import engine_for
 from skeleton_of_thought.models._store import DEFAULT_MODEL, find
 from skeleton_of_thought.models.local import LocalModel
 
+from ..page import put
 from . import report
 from .peer import LlamaCpp, in_q4_0, is_here, llama_cpp
 from .report import PIPELINED, PLAIN, SEQUENTIAL
@@ -28,7 +28,6 @@ from .ways import QUESTIONS, Run, Ways
 
 WARM_UP = "What are the advantages of public libraries?"
 WIDTHS = (1, 2, 4, 8, 12, 16)
-_TABLES = re.compile(r"(?<=<!-- embedded tables -->\n).*(?=<!-- end of embedded tables -->)", re.DOTALL)
 
 Way = Callable[[], Run]
 
@@ -124,8 +123,7 @@ def main() -> None:
     print(said)
     print(f"{time.perf_counter() - began:.0f} seconds")
     if arguments.docs:
-        page = arguments.docs / "speed.md"
-        page.write_text(_TABLES.sub(lambda _: f"\n{said}\n", page.read_text(encoding="utf-8")), encoding="utf-8")
+        put(arguments.docs / "speed.md", "embedded tables", said)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ if _silenced:
 
 _TOKENIZER_LIMIT = 8192
 _CACHE_GIGABYTES = 1
-"""For keys and values: 78,000 tokens of SmolLM2. It is taken as it fills."""
+"""For keys and values: 46,000 tokens of SmolLM2. It is taken as it fills."""
+_KEYS_AND_VALUES = "f16"
+"""A twentieth faster than the engine's own 8 bits, which it packs and unpacks at each step; twice as large."""
 _STEP_TOKENS = 512
 """At most in one step, so also the widest batch: `max_num_seqs` plays no part where prompts are read in pieces. Longer
 steps compute no faster (256: 1,300 tokens/s; 512 and 2,048: 1,500), and all others wait for a step: it keeps the
@@ -106,7 +108,9 @@ class Pipeline:
         scheduler.enable_prefix_caching = True
         try:
             self._tokenizer = _tokenizer(path)
-            self._batch = genai.ContinuousBatchingPipeline(path, self._tokenizer, scheduler, "CPU")
+            self._batch = genai.ContinuousBatchingPipeline(
+                path, self._tokenizer, scheduler, "CPU", KV_CACHE_PRECISION=_KEYS_AND_VALUES
+            )
         except _FAULTS as error:
             raise ModelFileError(f"{path} cannot be loaded: {reason(error)}") from error
         self.vocabulary, self._ends = _vocabulary(self._tokenizer)

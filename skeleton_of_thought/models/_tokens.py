@@ -7,7 +7,7 @@ from itertools import takewhile
 
 _BLOCK = 32
 """Tokens that OpenVINO's prefix cache keeps together, on a CPU."""
-_REMEMBERED_BLOCKS = 512
+_REMEMBERED_BLOCKS = 256
 """What a gigabyte holds of the largest model that one would run on a CPU. Of a small one the engine keeps more."""
 
 

@@ -34,9 +34,11 @@ QUESTIONS = (
 
 @pytest.mark.timeout(300)
 def test_everyday_questions_get_points_and_every_point_gets_text() -> None:
-    """At least 19 of 20 have three different points or more, and no point is empty."""
+    """At least 19 of 20 have three different points or more, no point is empty, and hardly a word is glued."""
     sot = SkeletonOfThought(llm=LocalModel(), point_max_tokens=24)
     answers = [sot.ask(question) for question in QUESTIONS]
     titles = [{section.point.title.casefold() for section in answer.sections} for answer in answers]
     assert 19 <= sum(len(each) >= 3 for each in titles), [str(answer.skeleton) for answer in answers]
     assert all(section.text for answer in answers for section in answer.sections)
+    words = [word for each in titles for title in each for word in title.split()]
+    assert sum(len(word) > 14 for word in words) / len(words) < 0.03, sorted(words, key=len)[-30:]

@@ -71,6 +71,12 @@ def test_a_text_comes_in_pieces(engine):
     assert len(texts) > 5
 
 
+def test_a_whole_text_comes_in_one_piece(engine):
+    """Asked for as a whole, a text is the one that comes in pieces, and wakes its reader once."""
+    pieces = asyncio.run(collect(engine.generate(chat("Tell me a story", ignore_eos=True, whole=True))))
+    assert [say(engine, chat("Tell me a story", ignore_eos=True))[0]] == pieces[:-2]
+
+
 def test_it_ends_at_its_bound(engine):
     """A text that is cut off says so, and its tokens are counted."""
     _, usage, finish = say(engine, chat("Tell me a story", max_tokens=7, ignore_eos=True))
@@ -437,6 +443,13 @@ def test_a_door_answers_a_call():
     call = Call("point", messages, max_tokens=12, stop=("\n",), grammar='root ::= " Red\\n2. Blue"')
     *texts, usage, finish = asyncio.run(collect(LocalModel()(call)))
     assert (" Red", True, Finish("stop")) == ("".join(texts), usage.input_tokens > 5, finish)
+
+
+@pytest.mark.parametrize(("stream", "pieces"), [(True, 8), (False, 1)])
+def test_a_door_streams_where_it_is_asked_to(stream, pieces):
+    """Who wants the text as it is written gets it so."""
+    call = Call("direct", (Message("user", "Count"),), max_tokens=8, grammar='root ::= " a"{8}', stream=stream)
+    assert pieces == len(asyncio.run(collect(LocalModel()(call)))) - 2
 
 
 def test_a_doors_settings_reach_the_engine():
