@@ -1,35 +1,160 @@
-"""One pool of connections for each event loop, shared by all models.
+"""Connections: a small pool to each request, on the event loop that asks, and kept there for the next one.
 
 An HTTP connection belongs to the event loop that opened it, while a model is used from many loops: so a model
-keeps nothing. A pool is closed with its loop: it is held by an asynchronous generator, and those are what a loop
-closes before it ends, when connections can still be closed.
+keeps none, and each loop has connections that all models share. They are closed with their loop: an asynchronous
+generator holds them, and those are what a loop closes before it ends, when connections can still be closed.
+
+The pool of the HTTP package looks at all its connections for each of them whenever a request comes or goes: ten
+requests at a time pay for it already, and a thousand would stand still. So there are many pools, *lanes*, and each
+request has one to itself. The lane that was left last is taken first.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+import os
+import ssl
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import lru_cache, partial
+from importlib import import_module
+from typing import Any, TypeAlias
 
-from openai import DefaultAsyncHttpxClient
+from openai import DEFAULT_CONNECTION_LIMITS, DefaultAsyncHttpxClient
 
-_pools: dict[asyncio.AbstractEventLoop, tuple[DefaultAsyncHttpxClient, AsyncGenerator[None, None]]] = {}
+KEPT = 55.0
+"""Seconds for which a connection is kept that nobody uses. Load balancers keep it for 60 and more, and what others
+close sooner (uvicorn after 5) is seen before it is used."""
+_MOST = 1000
+"""Requests in flight on one loop; more wait. The ``openai`` package has as many."""
+_SPARE = 100
+"""Lanes to one host that are kept while nobody uses them; that package keeps as many connections."""
+_LIMITS = type(DEFAULT_CONNECTION_LIMITS)(max_connections=None, max_keepalive_connections=1, keepalive_expiry=KEPT)
+_http = import_module(DefaultAsyncHttpxClient.send.__module__.partition(".")[0])  # from openai 3.0 on, another one
+_Host: TypeAlias = tuple[str, str, int | None]
+_Lane: TypeAlias = DefaultAsyncHttpxClient
 
 
-async def pool() -> DefaultAsyncHttpxClient:
-    """Return the pool of the loop that runs here."""
+class LaneClient(DefaultAsyncHttpxClient):
+    """Same as `DefaultAsyncHttpxClient`, but for any number of event loops, with a lane to each request."""
+
+    def __init__(self) -> None:
+        super().__init__(verify=_trusted())
+
+    async def send(self, request: Any, **told: Any) -> Any:
+        """Send *request* on the loop that runs here. Its lane is free again when the response is closed."""
+        lanes = await lanes_here()
+        lane = await lanes.take(_host(request.url))
+        leave = partial(lanes.leave, lane, _host(request.url))
+        try:
+            response = await lane.send(request, **told)
+        except BaseException:
+            await leave(False)
+            raise
+        if response.is_closed:
+            await leave(True)
+        else:
+            response.stream = _Stream(response.stream, leave)
+        return response
+
+
+class _Stream(_http.AsyncByteStream):  # type: ignore[misc, name-defined]  # it is one of two packages
+    """A body that tells when it was left, and whether at its end: then its connection can be used again."""
+
+    def __init__(self, stream: Any, leave: Callable[[bool], Awaitable[None]]) -> None:
+        self._stream, self._leave, self._whole = stream, leave, False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            yield part
+        self._whole = True
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        finally:
+            await self._leave(self._whole)
+
+
+class Lanes:
+    """All lanes of one loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Semaphore(_MOST)
+        self._free: dict[_Host, deque[tuple[_Lane, float]]] = defaultdict(deque)
+        """Those of a host, and when they were left; the last is the latest."""
+        self._open: set[_Lane] | None = set()
+
+    async def take(self, host: _Host) -> _Lane:
+        """Return a lane that nobody uses; `leave` it in any case."""
+        await self._room.acquire()
+        free = self._free[host]
+        return free.pop()[0] if free else self._begin()
+
+    async def leave(self, lane: _Lane, host: _Host, whole: bool) -> None:
+        """Let others use *lane*, unless its request broke off: it has no connection any more."""
+        self._room.release()
+        free, now = self._free[host], self._loop.time()
+        if whole and self._open is not None:
+            free.append((lane, now))
+        else:
+            await self._end(lane)
+        while free and (len(free) > _SPARE or free[0][1] < now - KEPT):
+            await self._end(free.popleft()[0])
+
+    def _begin(self) -> _Lane:
+        lane = DefaultAsyncHttpxClient(verify=_trusted(), limits=_LIMITS)
+        if self._open is not None:
+            self._open.add(lane)
+        return lane
+
+    async def _end(self, lane: _Lane) -> None:
+        await lane.aclose()
+        if self._open is not None:
+            self._open.discard(lane)
+
+    async def close(self) -> None:
+        """Close all connections, those in use too."""
+        lanes, self._open = self._open or set(), None
+        self._free.clear()
+        for lane in lanes:
+            await lane.aclose()
+
+
+_lanes: dict[asyncio.AbstractEventLoop, tuple[Lanes, AsyncGenerator[None, None]]] = {}
+
+
+async def lanes_here() -> Lanes:
+    """Return the lanes of the loop that runs here."""
     loop = asyncio.get_running_loop()
-    if loop not in _pools:
-        for other in list(_pools):
+    if loop not in _lanes:
+        for other in list(_lanes):
             if other.is_closed():  # without closing its generators first, which is all that can be done about it
-                _pools.pop(other, None)
-        opened = DefaultAsyncHttpxClient()
+                _lanes.pop(other, None)
+        opened = Lanes()
         keeper = _keep(loop, opened)
         await anext(keeper)
-        _pools[loop] = opened, keeper
-    return _pools[loop][0]
+        _lanes[loop] = opened, keeper
+    return _lanes[loop][0]
 
 
-async def _keep(loop: asyncio.AbstractEventLoop, opened: DefaultAsyncHttpxClient) -> AsyncGenerator[None, None]:
+async def _keep(loop: asyncio.AbstractEventLoop, opened: Lanes) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        _pools.pop(loop, None)
-        await opened.aclose()
+        _lanes.pop(loop, None)
+        await opened.close()
+
+
+def _host(url: Any) -> _Host:
+    return url.scheme, url.host, url.port
+
+
+def _trusted() -> ssl.SSLContext:
+    return _context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(4)
+def _context(*_: str | None) -> ssl.SSLContext:
+    """Read the certificates as the HTTP package does, which takes 20 ms: once, as long as they are told to be these."""
+    context: ssl.SSLContext = _http.create_ssl_context()
+    return context

@@ -1,12 +1,13 @@
 """What an endpoint says, as pieces: text without an echo of the prefill, what it cost, why it ended, and if it did."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from types import AsyncGeneratorType
 from typing import Any
 
-from openai import APIError
-from openai.types import CompletionUsage
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai import APIError, AsyncStream, Stream
 
 from ..calls import Allowance, Finish, Piece, Usage
 from ..errors import ModelError, StreamCutError
@@ -14,6 +15,8 @@ from ._allowance import allowance_of
 
 _DONE = re.compile(rb"[\r\n]data: ?\[DONE\]")
 _TAIL = 256
+_AFTER_DONE = 0.1
+"""Seconds for a body to end after its last line. Then its connection can be used again."""
 
 
 class Reply:
@@ -28,7 +31,7 @@ class Reply:
     def __init__(self, prefill: str) -> None:
         self._echo = prefill
         self._held = ""
-        self._usage: CompletionUsage | None = None
+        self._usage: Mapping[str, Any] | None = None
         self._reason: str | None = None
         self._body: _Body | None = None
 
@@ -36,27 +39,27 @@ class Reply:
         """Take a stream that begins, and return what its headers tell."""
         response = getattr(stream, "response", None)  # what watches clients puts streams of its own in their place
         self._body = _Body(response)
+        _leave_plain(stream)
         return _allowances(response)
 
-    def feed(self, chunk: ChatCompletionChunk) -> str:
+    def feed(self, chunk: Any) -> str:
         """Take the next chunk and return its text."""
-        self._usage = chunk.usage or self._usage
-        if not chunk.choices:
+        said = _plain(chunk)
+        self._usage = said.get("usage") or self._usage
+        if not (choices := said.get("choices")):
             return ""
-        choice = chunk.choices[0]
-        self._reason = choice.finish_reason or self._reason
-        delta = choice.delta  # Azure says things without one
-        return self._without_echo((delta and (delta.content or delta.refusal)) or "")
+        self._reason = choices[0].get("finish_reason") or self._reason
+        return self._without_echo(_text(choices[0].get("delta")))  # Azure says things without one
 
     def whole(self, raw: Any) -> list[Allowance]:
         """Take everything at once, as a raw response; return what its headers tell. `flush` returns the rest."""
-        completion: ChatCompletion = raw.parse()
-        if getattr(completion, "choices", None) is None:
-            raise _refusal(completion, raw.http_response.request)
-        self._usage = completion.usage
-        for choice in completion.choices[:1]:
-            self._reason = choice.finish_reason
-            self._held = self._without_echo(choice.message.content or choice.message.refusal or "") or self._held
+        said = raw.parse(to=object)
+        if not isinstance(said, dict) or said.get("choices") is None:
+            raise _refusal(said, raw.http_response.request)
+        self._usage = said.get("usage")
+        for choice in said["choices"][:1]:
+            self._reason = choice.get("finish_reason")
+            self._held = self._without_echo(_text(choice.get("message"))) or self._held
         return _allowances(raw)
 
     def flush(self) -> list[Piece]:
@@ -85,15 +88,34 @@ class Reply:
 
 def _refusal(said: Any, request: Any) -> Exception:
     """Say what came in the place of a reply, with the status 200 all the same."""
-    error = getattr(said, "error", None)
+    error = said.get("error") if isinstance(said, dict) else None
     if isinstance(error, dict):  # some gateways do so; in a stream, the package itself makes this of it
         return APIError(str(error.get("message")), request, body=error)
     return ModelError("the endpoint's reply is no chat completion: see whether base_url is right")
 
 
-def _usage(usage: CompletionUsage) -> Usage:
-    details = usage.prompt_tokens_details
-    return Usage(usage.prompt_tokens, usage.completion_tokens, (details and details.cached_tokens) or 0)
+def _leave_plain(stream: Any) -> None:
+    """Let *stream* yield dictionaries: a model of each chunk costs ten times as much as all the rest of it.
+
+    Only where nobody but us sees what it yields. What watches clients wraps it, or puts another iterator into it.
+    """
+    iterator = getattr(stream, "_iterator", None)
+    code = iterator.ag_code if type(iterator) is AsyncGeneratorType else getattr(iterator, "gi_code", None)
+    if type(stream) in (AsyncStream, Stream) and code is type(stream).__stream__.__code__:
+        stream._cast_to = object  # what the package takes for "as it is"; should it forget this, we get models again
+
+
+def _plain(chunk: Any) -> Mapping[str, Any]:
+    return chunk if isinstance(chunk, dict) else chunk.model_dump(warnings=False)
+
+
+def _text(message: Mapping[str, Any] | None) -> str:
+    return (message and (message.get("content") or message.get("refusal"))) or ""
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage:
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    return Usage(usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0, cached or 0)
 
 
 def _allowances(response: Any) -> list[Allowance]:
@@ -129,4 +151,14 @@ class _Body:
         self._tail = b"\n"
         async for chunk in chunks:
             self._tail = (self._tail + chunk)[-_TAIL:]
+            if not self.was_cut():
+                await _read_out(chunks)
             yield chunk
+
+
+async def _read_out(chunks: AsyncIterator[bytes]) -> None:
+    """Read what is left behind the last line. ``openai`` 2.x hangs up there, 3.x reads it too."""
+    with suppress(Exception):  # the reply was complete before
+        async with asyncio.timeout(_AFTER_DONE):
+            async for _ in chunks:
+                pass

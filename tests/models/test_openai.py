@@ -317,33 +317,33 @@ def test_cancelling_ends_the_request(slow, stream):
     assert [request.cancelled for request in slow.requests] == [True] * 3
 
 
-def test_a_loop_has_one_pool_that_ends_with_it(server):
-    """All models of a loop share its connections, and nothing is left of them when it has ended."""
+def test_connections_of_a_loop_end_with_it(server):
+    """As many lanes as requests at a time, and nothing is left of them when it has ended."""
 
     async def ask_all():
         models = [OpenAIModel("m", base_url=server.base_url) for _ in range(3)]
         await asyncio.gather(*(collect(model(CALL)) for model in models))
-        pool, _ = _openai_pool._pools[asyncio.get_running_loop()]
-        return pool
+        lanes = await _openai_pool.lanes_here()
+        return list(lanes._open)
 
-    pools = [asyncio.run(ask_all()) for _ in range(2)]
+    first, second = [asyncio.run(ask_all()) for _ in range(2)]
 
-    assert pools[0] is not pools[1]
-    assert all(pool.is_closed for pool in pools)
-    assert not any(loop.is_closed() for loop in _openai_pool._pools)
+    assert (3, 3, 0) == (len(first), len(second), len({*first} & {*second}))
+    assert all(lane.is_closed for lane in first + second)
+    assert not any(loop.is_closed() for loop in _openai_pool._lanes)
 
 
-def test_a_pool_whose_loop_was_closed_badly_is_forgotten(server):
+def test_lanes_whose_loop_was_closed_badly_is_forgotten(server):
     """A loop that was closed without closing its generators cannot be closed for; it is not kept either."""
     loop = asyncio.new_event_loop()
     loop.run_until_complete(collect(OpenAIModel("m", base_url=server.base_url)(replace(CALL, stream=False))))
-    pool, _ = _openai_pool._pools[loop]
-    loop.run_until_complete(pool.aclose())
+    lanes, _ = _openai_pool._lanes[loop]
+    loop.run_until_complete(lanes.close())
     loop.close()
 
     ask(server)
 
-    assert loop not in _openai_pool._pools
+    assert loop not in _openai_pool._lanes
 
 
 @pytest.mark.parametrize("leaving", ["await stream.aclose()", "pass", "stream = None"])
