@@ -12,7 +12,7 @@ request has one to itself. The lane that was left last is taken first.
 import asyncio
 import os
 import ssl
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import lru_cache, partial
 from importlib import import_module
@@ -83,6 +83,7 @@ class Lanes:
         self._free: dict[_Host, deque[tuple[_Lane, float]]] = defaultdict(deque)
         """Those of a host, and when they were left; the last is the latest."""
         self._open: set[_Lane] | None = set()
+        self._opening = Counter[_Host]()
 
     async def take(self, host: _Host) -> _Lane:
         """Return a lane that nobody uses; `leave` it in any case."""
@@ -100,6 +101,27 @@ class Lanes:
             await self._end(lane)
         while free and (len(free) > _SPARE or free[0][1] < now - KEPT):
             await self._end(free.popleft()[0])
+
+    def missing(self, url: Any, wanted: int) -> int:
+        """Tell how many lanes to *url* there are too few, of those that nobody uses and that have a connection."""
+        host, since = _host(url), self._loop.time() - KEPT
+        return wanted - self._opening[host] - sum(left > since for _, left in self._free[host])
+
+    async def open(self, url: Any, seconds: float) -> None:
+        """Open a connection to *url* and keep it, in so many seconds; if that fails, nothing has happened."""
+        lane, host = self._begin(), _host(url)
+        self._opening[host] += 1
+        try:
+            await lane.head(url, follow_redirects=False, timeout=seconds)
+        except Exception:  # noqa: BLE001 -- who needs a connection gets the error that it has
+            await self._end(lane)
+        except BaseException:
+            await self._end(lane)
+            raise
+        else:
+            self._free[host].append((lane, self._loop.time()))
+        finally:
+            self._opening[host] -= 1
 
     def _begin(self) -> _Lane:
         lane = DefaultAsyncHttpxClient(verify=_trusted(), limits=_LIMITS)

@@ -22,6 +22,7 @@ except ImportError as error:
 
 from ._openai_pool import LaneClient
 from ._openai_reply import Reply
+from ._openai_warm import warmed
 
 TokenLimit: TypeAlias = Literal["max_tokens", "max_completion_tokens"]
 
@@ -105,7 +106,9 @@ class OpenAIModel:
         client = self.client
         if isinstance(client, OpenAI):
             return in_thread(lambda: self._blocking(client, call))
-        return self._waiting(client, call)
+        if client is not None or call.stage != "skeleton":
+            return self._waiting(client, call)
+        return warmed(self._waiting(None, call), lambda: _client(**self._settings()).base_url)
 
     async def _waiting(self, client: AsyncOpenAI | None, call: Call) -> AsyncGenerator[Piece, None]:
         client = client or _client(**self._settings())
