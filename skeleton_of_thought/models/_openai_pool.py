@@ -4,9 +4,9 @@ An HTTP connection belongs to the event loop that opened it, while a model is us
 keeps none, and each loop has connections that all models share. They are closed with their loop: an asynchronous
 generator holds them, and those are what a loop closes before it ends, when connections can still be closed.
 
-The pool of the HTTP package looks at all its connections for each of them whenever a request comes or goes: ten
-requests at a time pay for it already, and a thousand would stand still. So there are many pools, *lanes*, and each
-request has one to itself. The lane that was left last is taken first.
+The pool of the HTTP package looks at all its connections for each of them whenever a request comes or goes
+(encode/httpcore#1035): ten requests at a time pay for it already, and a thousand stand still. So there are many pools,
+*lanes*, and each request has one to itself. The lane that was left last is taken first.
 """
 
 import asyncio
@@ -25,8 +25,9 @@ KEPT = 55.0
 close sooner (uvicorn after 5) is seen before it is used."""
 _MOST = 1000
 """Requests in flight on one loop; more wait. The ``openai`` package has as many."""
-_SPARE = 100
-"""Lanes to one host that are kept while nobody uses them; that package keeps as many connections."""
+_ROUND = 30
+"""Requests that are made in one round of a loop, a tenth of a second of CPU time. Where a thousand are made before the
+loop looks at its connections again, those that it began to open are given up, and servers close those that it has."""
 _LIMITS = type(DEFAULT_CONNECTION_LIMITS)(max_connections=None, max_keepalive_connections=1, keepalive_expiry=KEPT)
 _http = import_module(DefaultAsyncHttpxClient.send.__module__.partition(".")[0])  # from openai 3.0 on, another one
 _Host: TypeAlias = tuple[str, str, int | None]
@@ -34,7 +35,10 @@ _Lane: TypeAlias = DefaultAsyncHttpxClient
 
 
 class LaneClient(DefaultAsyncHttpxClient):
-    """Same as `DefaultAsyncHttpxClient`, but for any number of event loops, with a lane to each request."""
+    """Same as `DefaultAsyncHttpxClient`, but for any number of event loops, with a lane to each request.
+
+    It has nothing to close: connections end with their loop.
+    """
 
     def __init__(self) -> None:
         super().__init__(verify=_trusted())
@@ -45,6 +49,7 @@ class LaneClient(DefaultAsyncHttpxClient):
         lane = await lanes.take(_host(request.url))
         leave = partial(lanes.leave, lane, _host(request.url))
         try:
+            await lanes.turn()
             response = await lane.send(request, **told)
         except BaseException:
             await leave(False)
@@ -80,6 +85,8 @@ class Lanes:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Semaphore(_MOST)
+        self._left = _ROUND
+        self._waiting = deque[asyncio.Future[None]]()
         self._free: dict[_Host, deque[tuple[_Lane, float]]] = defaultdict(deque)
         """Those of a host, and when they were left; the last is the latest."""
         self._open: set[_Lane] | None = set()
@@ -91,6 +98,26 @@ class Lanes:
         free = self._free[host]
         return free.pop()[0] if free else self._begin()
 
+    async def turn(self) -> None:
+        """Wait until this round of the loop has room for another request."""
+        if not self._left:
+            self._waiting.append(turn := self._loop.create_future())
+            await turn
+            return
+        if self._left == _ROUND:
+            self._loop.call_soon(self._next_round)
+        self._left -= 1
+
+    def _next_round(self) -> None:
+        self._left = _ROUND
+        while self._waiting and self._left:
+            turn = self._waiting.popleft()
+            if not turn.done():  # its task was not cancelled
+                turn.set_result(None)
+                self._left -= 1
+        if self._left < _ROUND:
+            self._loop.call_soon(self._next_round)
+
     async def leave(self, lane: _Lane, host: _Host, whole: bool) -> None:
         """Let others use *lane*, unless its request broke off: it has no connection any more."""
         self._room.release()
@@ -99,7 +126,7 @@ class Lanes:
             free.append((lane, now))
         else:
             await self._end(lane)
-        while free and (len(free) > _SPARE or free[0][1] < now - KEPT):
+        while free and free[0][1] < now - KEPT:
             await self._end(free.popleft()[0])
 
     def missing(self, url: Any, wanted: int) -> int:

@@ -15,12 +15,12 @@ from ..calls import Abilities, Call, Message, Piece, Same, merge_runs
 from ..errors import ConfigurationError
 
 try:
-    from openai import AsyncOpenAI, OpenAI
+    from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAI
     from openai.resources.chat.completions import AsyncCompletionsWithRawResponse, CompletionsWithRawResponse
 except ImportError as error:
     raise ImportError('OpenAIModel needs the openai package: pip install "skeleton-of-thought[openai]"') from error
 
-from ._openai_pool import LaneClient
+from ._openai_pool import LaneClient, lanes_here
 from ._openai_reply import Reply
 from ._openai_warm import warmed
 
@@ -111,7 +111,9 @@ class OpenAIModel:
         return warmed(self._waiting(None, call), lambda: _client(**self._settings()).base_url)
 
     async def _waiting(self, client: AsyncOpenAI | None, call: Call) -> AsyncGenerator[Piece, None]:
-        client = client or _client(**self._settings())
+        if client is None:
+            client = _client(**self._settings())
+            await (await lanes_here()).turn()  # before the request is made, which is what takes time
         completions = cast("Any", client.chat.completions)  # no overload takes a dictionary
         request, reply = self._prepare(client, call)
         if not call.stream:
@@ -183,11 +185,24 @@ def _set(*names: str) -> bool:
     return any(os.environ.get(name) for name in names)
 
 
+def http_client() -> DefaultAsyncHttpxClient:
+    """Make what `OpenAIModel` connects with, for other clients that take an ``httpx.AsyncClient``.
+
+    It may be used on any number of event loops, one after another or at the same time, where others fail with the
+    second; the requests of one answer do not slow each other; and it need not be closed. With ``openai`` 3.x it is of
+    the package ``httpx2``.
+
+        >>> from langchain_openai import ChatOpenAI  # OpenAILike calls it async_http_client
+        >>> llm = ChatOpenAI(model="gpt-5.6", api_key="none", http_async_client=http_client())
+    """
+    return LaneClient()
+
+
 @lru_cache(64)
 def _client(*, authorization: str | None = None, **settings: Any) -> AsyncOpenAI:
     """Make a client. It is for all loops, and its first request waits for a thread to find out about the machine."""
     headers = {"Authorization": authorization} if authorization else None
-    return AsyncOpenAI(**settings, default_headers=headers, http_client=LaneClient())
+    return AsyncOpenAI(**settings, default_headers=headers, http_client=http_client())
 
 
 def _is_unwatched(create: Any) -> bool:

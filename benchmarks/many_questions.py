@@ -1,0 +1,118 @@
+"""Whether a thousand questions at the same time, in one process, stay correct, and cost each as much as ten.
+
+All are asked at once, by one object on one event loop, of a `LatencyServer` in another process. No word of an answer is
+in any other, and each is compared with what it has to be. Calls are not bounded by the object; `OpenAIModel` itself has
+a thousand requests in flight at most. "CPU ms" is CPU time of this process for each answer, connections included: the
+cost grows in proportion if it is the same in all lines. The endpoint is one Python process too and soon busy all the
+time, so wall time tells of it and not of us: "its CPU ms" is what it takes itself for each answer. "Late" is the most
+that the event loop was busy with one round of its work. Memory is the most that this process ever had, in MiB.
+
+    python benchmarks/many_questions.py [--questions 10 100 1000] [--points 10] [--streams]
+"""
+
+import argparse
+import asyncio
+import gc
+import resource
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from reliable import Book, Counted, Told, endpoint
+
+from skeleton_of_thought import Limit, SkeletonOfThought
+from skeleton_of_thought.events import Text
+from skeleton_of_thought.models.openai import OpenAIModel
+from skeleton_of_thought.testing import LatencyModel
+
+FIRST, PER_TOKEN = 0.5, 0.05  # seconds
+FILES = 4096  # a connection is a file, and a process may have 1,024 where nobody says otherwise
+TICK = 0.005  # seconds
+
+
+def make(book: Book) -> Counted:
+    """Make the endpoint."""
+    return Counted(book, LatencyModel(reply=book, first_token=FIRST, per_token=PER_TOKEN))
+
+
+def raise_files() -> None:
+    """Let this process, and those that it starts, have enough open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < FILES:
+        most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+@dataclass
+class Took:
+    """What so many questions took."""
+
+    questions: int
+    right: int
+    seconds: float
+    cpu: float
+    late: float
+    memory: float
+    """MiB."""
+
+    def row(self, told: Told) -> str:
+        """Say it, beside what the endpoint tells."""
+        here, there = (1e3 * cpu / self.questions for cpu in (self.cpu, told.cpu))
+        cells = f"{self.questions:>9,}{self.right:>8,}{told.requests:>10,}{told.peak:>11,}{self.seconds:>9.1f}"
+        return cells + f"{here:>9.1f}{there:>13.1f}{1e3 * self.late:>9.0f}{self.memory:>8.0f}"
+
+
+async def say(sot: SkeletonOfThought, question: str, streams: bool) -> str:
+    """Ask one question."""
+    if not streams:
+        return (await sot.aask(question)).text
+    return "".join([event.text async for event in sot.astream(question) if isinstance(event, Text)])
+
+
+async def watch(late: list[float]) -> None:
+    """Note how late the event loop is."""
+    while True:
+        due = time.perf_counter() + TICK
+        await asyncio.sleep(TICK)
+        late.append(time.perf_counter() - due)
+
+
+async def ask(url: str, book: Book, questions: int, streams: bool) -> Took:
+    """Ask so many at the same time, and compare each answer."""
+    limit = Limit(questions * book.points, adaptive=False)
+    sot = SkeletonOfThought(llm=OpenAIModel("none", base_url=url), router="always", max_concurrency=limit)
+    assert await say(sot, book.question(0), streams) == book.answer(0)  # what is done once has been done
+    gc.collect()
+    numbers = range(1, questions + 1)
+    watching = asyncio.create_task(watch(late := [0.0]))
+    began, cpu = time.perf_counter(), time.process_time()
+    said = await asyncio.gather(*(say(sot, book.question(number), streams) for number in numbers))
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    right = sum(text == book.answer(number) for number, text in zip(numbers, said, strict=True))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Took(questions, right, seconds, cpu, max(late), memory)
+
+
+def main() -> None:
+    """Measure all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, nargs="+", default=[10, 100, 1000], help="(default: %(default)s)")
+    parser.add_argument("--points", type=int, default=10, help="of each answer (default: %(default)s)")
+    parser.add_argument("--streams", action="store_true", help="read along")
+    told = parser.parse_args()
+    raise_files()
+    book = Book(points=told.points)
+    print("questions   right  requests  in flight  wall s   CPU ms  its CPU ms  late ms  memory")
+    with endpoint(partial(make, book)) as served:
+        for questions in told.questions:
+            took = asyncio.run(ask(served.url, book, questions, told.streams))
+            print(took.row(served.tell()), flush=True)
+            assert took.right == questions, f"{questions - took.right} answers are wrong"
+
+
+if __name__ == "__main__":
+    main()
