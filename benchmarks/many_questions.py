@@ -3,9 +3,10 @@
 All are asked at once, by one object on one event loop, of a `LatencyServer` in another process. No word of an answer is
 in any other, and each is compared with what it has to be. Calls are not bounded by the object; `OpenAIModel` itself has
 a thousand requests in flight at most. "CPU ms" is CPU time of this process for each answer, connections included: the
-cost grows in proportion if it is the same in all lines. The endpoint is one Python process too and soon busy all the
-time, so wall time tells of it and not of us: "its CPU ms" is what it takes itself for each answer. "Late" is the most
-that the event loop was busy with one round of its work. Memory is the most that this process ever had, in MiB.
+cost grows in proportion if it is the same in all lines. "gc ms" is the part of it in which the collector looks for
+garbage, through all that is alive. The endpoint is one Python process too and soon busy all the time, so wall time
+tells of it and not of us: "its CPU ms" is what it takes itself for each answer. "Late" is the most that the event loop
+was busy with one round of its work. Memory is the most that this process ever had, in MiB.
 
     python benchmarks/many_questions.py [--questions 10 100 1000] [--points 10] [--streams]
 """
@@ -15,7 +16,8 @@ import asyncio
 import gc
 import resource
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -52,15 +54,16 @@ class Took:
     right: int
     seconds: float
     cpu: float
+    gc: float
     late: float
     memory: float
     """MiB."""
 
     def row(self, told: Told) -> str:
         """Say it, beside what the endpoint tells."""
-        here, there = (1e3 * cpu / self.questions for cpu in (self.cpu, told.cpu))
+        here, looking, there = (1e3 * cpu / self.questions for cpu in (self.cpu, self.gc, told.cpu))
         cells = f"{self.questions:>9,}{self.right:>8,}{told.requests:>10,}{told.peak:>11,}{self.seconds:>9.1f}"
-        return cells + f"{here:>9.1f}{there:>13.1f}{1e3 * self.late:>9.0f}{self.memory:>8.0f}"
+        return cells + f"{here:>9.1f}{looking:>8.1f}{there:>13.1f}{1e3 * self.late:>9.0f}{self.memory:>8.0f}"
 
 
 async def say(sot: SkeletonOfThought, question: str, streams: bool) -> str:
@@ -68,6 +71,23 @@ async def say(sot: SkeletonOfThought, question: str, streams: bool) -> str:
     if not streams:
         return (await sot.aask(question)).text
     return "".join([event.text async for event in sot.astream(question) if isinstance(event, Text)])
+
+
+@contextmanager
+def collector() -> Iterator[list[float]]:
+    """Note how long the collector of garbage looks, each time."""
+    spent = list[float]()
+
+    def note(phase: str, _: dict[str, int]) -> None:
+        now = time.process_time()
+        if phase == "start":
+            spent.append(-now)
+        else:
+            spent[-1] += now
+
+    gc.callbacks.append(note)
+    yield spent
+    gc.callbacks.remove(note)
 
 
 async def watch(late: list[float]) -> None:
@@ -87,14 +107,15 @@ async def ask(url: str, book: Book, questions: int, streams: bool) -> Took:
     numbers = range(1, questions + 1)
     watching = asyncio.create_task(watch(late := [0.0]))
     began, cpu = time.perf_counter(), time.process_time()
-    said = await asyncio.gather(*(say(sot, book.question(number), streams) for number in numbers))
+    with collector() as spent:
+        said = await asyncio.gather(*(say(sot, book.question(number), streams) for number in numbers))
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     watching.cancel()
     with suppress(asyncio.CancelledError):
         await watching
     right = sum(text == book.answer(number) for number, text in zip(numbers, said, strict=True))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Took(questions, right, seconds, cpu, max(late), memory)
+    return Took(questions, right, seconds, cpu, sum(spent), max(late), memory)
 
 
 def main() -> None:
@@ -106,7 +127,7 @@ def main() -> None:
     told = parser.parse_args()
     raise_files()
     book = Book(points=told.points)
-    print("questions   right  requests  in flight  wall s   CPU ms  its CPU ms  late ms  memory")
+    print("questions   right  requests  in flight  wall s   CPU ms   gc ms  its CPU ms  late ms  memory")
     with endpoint(partial(make, book)) as served:
         for questions in told.questions:
             took = asyncio.run(ask(served.url, book, questions, told.streams))

@@ -192,8 +192,9 @@ def http_client() -> DefaultAsyncHttpxClient:
     second; the requests of one answer do not slow each other; and it need not be closed. With ``openai`` 3.x it is of
     the package ``httpx2``.
 
-        >>> from langchain_openai import ChatOpenAI  # OpenAILike calls it async_http_client
-        >>> llm = ChatOpenAI(model="gpt-5.6", api_key="none", http_async_client=http_client())
+        >>> client = AsyncOpenAI(api_key="none", http_client=http_client())
+
+    `ChatOpenAI` takes it as ``http_async_client``, `OpenAILike` as ``async_http_client``.
     """
     return LaneClient()
 

@@ -26,7 +26,7 @@ pytest.importorskip("trustme")
 from .tls import certificates, tls
 
 SPARE = _openai_warm._SPARE
-PATIENCE = 20.0
+PATIENCE = 45.0
 CALL = Call("direct", (Message("user", QUESTION),))
 SKELETON = replace(CALL, stage="skeleton")
 
@@ -48,6 +48,7 @@ def secure(certified, faults, monkeypatch):
     """Serve an answer over TLS. Its skeleton takes a quarter of a second, its points no time."""
     context, trusted = certified
     monkeypatch.setenv("SSL_CERT_FILE", trusted)
+    monkeypatch.setattr(_openai_warm, "_PATIENCE", PATIENCE)  # a machine that is busy may take longer than a user would
     with (
         LatencyServer(LatencyModel(reply=REPLY), faults=faults_by(faults)) as server,
         tls(server.base_url, context) as secure,
@@ -143,8 +144,11 @@ def test_no_noise_when_a_loop_ends_with_them(secure):
     code = f"""
 import asyncio, sys
 from skeleton_of_thought.calls import Call, Message
+from skeleton_of_thought.models import _openai_warm
 from skeleton_of_thought.models.openai import OpenAIModel
 from skeleton_of_thought.testing import collect
+
+_openai_warm._PATIENCE = {PATIENCE}
 
 async def main():
     stream = OpenAIModel("m", base_url={secure.base_url!r})(Call("skeleton", (Message("user", "x"),)))
@@ -189,9 +193,9 @@ def test_a_client_of_the_caller_is_left_alone(secure):
     """Its connections are the caller's affair."""
 
     async def main():
-        async with openai.AsyncOpenAI(base_url=secure.base_url, api_key="none") as client:
+        async with openai.AsyncOpenAI(base_url=secure.base_url, api_key="none", timeout=PATIENCE) as client:
             task = asyncio.create_task(collect(OpenAIModel("m", client=client)(SKELETON)))
-            await asyncio.to_thread(secure.server.wait_until, 1)
+            await comes(lambda: secure.server.in_flight == 1)
             await asyncio.sleep(3 * _openai_warm._BEHIND)
             task.cancel()
             await asyncio.wait([task])
