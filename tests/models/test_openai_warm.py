@@ -127,15 +127,12 @@ def test_who_leaves_a_skeleton_leaves_no_task(secure):
             await asyncio.sleep(wait)
             task.cancel()
             await asyncio.wait([task])
-            assert {asyncio.current_task()} == asyncio.all_tasks()
+            await comes(lambda: {asyncio.current_task()} == asyncio.all_tasks())
 
     with warnings.catch_warnings(action="ignore"):
         asyncio.run(main())
         gc.collect()
-    end = time.monotonic() + PATIENCE
-    while secure.open:
-        assert time.monotonic() < end
-        time.sleep(0.001)
+    asyncio.run(comes(lambda: not secure.open))
 
 
 @stalled
