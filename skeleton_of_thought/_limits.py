@@ -9,13 +9,13 @@ become fewer while a provider refuses calls (see ``_width``), and none is given 
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from types import TracebackType
 
+from ._fairness import Fairness
 from ._numbers import check_whole
 from ._pace import Pace
 from ._width import Width
@@ -58,8 +58,7 @@ class Limit:
         self.adaptive = adaptive
         self._places = Width(width)
         self._in_flight = 0
-        self._held: dict[Hashable, int] = {}
-        self._waiting: dict[Hashable, deque[_Turn]] = {}
+        self._runs = Fairness[_Turn]()
         self._models: dict[Hashable, Traffic] = {}
         self._lock = threading.RLock()
         self._narrower: dict[int, Limit] = {}
@@ -112,7 +111,7 @@ class Limit:
 
     def _take_free(self, run: Hashable) -> bool:
         with self._lock:
-            free = self._in_flight < self._places.now and not self._waiting
+            free = self._in_flight < self._places.now and not self._runs
             if free:
                 self._hold(run)
             return free
@@ -122,7 +121,7 @@ class Limit:
             if self._take_free(run):
                 return
             turn = _Turn(asyncio.get_running_loop())
-            self._waiting.setdefault(run, deque()).append(turn)
+            self._runs.add(run, turn)
         try:
             while not (await asyncio.wait([turn.came], timeout=_LOOK_AGAIN))[0]:
                 self._look_again(run, turn)
@@ -131,44 +130,30 @@ class Limit:
                 if turn.given:
                     self._release(run)
                 else:
-                    self._leave_queue(run, turn)
+                    self._runs.remove(run, turn)
             raise
 
     def _look_again(self, run: Hashable, turn: "_Turn") -> None:
         with self._lock:
-            queue = self._waiting.setdefault(run, deque())
-            if turn not in queue and not turn.given:  # passed over, because its loop stood still
-                queue.append(turn)
+            if not turn.given and not self._runs.waits(run, turn):  # passed over, because its loop stood still
+                self._runs.add(run, turn)
             self._hand_out()
 
     def _hold(self, run: Hashable) -> None:
         self._in_flight += 1
-        self._held[run] = self._held.get(run, 0) + 1
+        self._runs.hold(run)
 
     def _release(self, run: Hashable) -> None:
         with self._lock:
             self._in_flight -= 1
-            self._held[run] -= 1
-            if not self._held[run]:
-                del self._held[run]
+            self._runs.release(run)
             self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._waiting and self._in_flight < self._places.now:
-            run = min(tuple(self._waiting), key=lambda run: self._held.get(run, 0))  # of equals, the first
-            queue = self._waiting.pop(run)
-            turn = queue.popleft()
-            if queue:  # behind all others: of equals, who got a place last is the last to get one
-                self._waiting[run] = queue
+        while self._runs and self._in_flight < self._places.now:
+            run, turn = self._runs.pop()
             if turn.give():
                 self._hold(run)
-
-    def _leave_queue(self, run: Hashable, turn: "_Turn") -> None:
-        queue = self._waiting.get(run, deque())
-        if turn in queue:
-            queue.remove(turn)
-        if not queue:
-            self._waiting.pop(run, None)
 
 
 class _Turn:

@@ -1,12 +1,15 @@
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skeleton_of_thought import Call, Limit
+from skeleton_of_thought._fairness import Fairness
 from skeleton_of_thought._limits import Place
 from skeleton_of_thought.events import PointStarted
 from skeleton_of_thought.testing import collect
@@ -205,4 +208,52 @@ def test_runs_on_several_loops_are_treated_alike() -> None:
 
     on_loops([calls(number) for number in range(4)])
     assert dict.fromkeys(range(4), 60) == done
-    assert (0, {}, {}) == (limit._in_flight, limit._held, limit._waiting)
+    assert (0, {}, 0) == (limit._in_flight, limit._runs.held, len(limit._runs))
+
+
+def test_a_call_that_looks_again_when_it_was_just_given_its_turn_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waits no more, so it is not to be among those who do."""
+    monkeypatch.setattr("skeleton_of_thought._limits._LOOK_AGAIN", 0.001)
+
+    async def main() -> None:
+        limit = Limit(1)
+        crowd, place = Crowd(limit), limit.place("first")
+        await place.__aenter__()
+        await crowd.come("second")
+        time.sleep(0.01)  # noqa: ASYNC251 -- the loop stands still until it is time to look again
+        asyncio.get_running_loop().call_later(0, place.give_back)  # and then this comes after it
+        await asyncio.sleep(0.01)
+        await crowd.come("third")
+        await crowd.all_leave()
+        assert (0, {}, 0) == (limit._in_flight, limit._runs.held, len(limit._runs))
+
+    run(main)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["add", "pop", "release", "remove"]), st.integers(0, 4)), max_size=60))
+def test_who_is_next_holds_fewest(steps: list[tuple[str, int]]) -> None:
+    """Whatever has happened; and nobody who waits is forgotten."""
+    fair, waiting, held = Fairness[int](), list[tuple[int, int]](), Counter[int]()
+    for number, (step, who) in enumerate(steps):
+        match step:
+            case "add":
+                fair.add(who, number)
+                waiting.append((who, number))
+            case "pop" if waiting:
+                found = fair.pop()
+                fewest = min(held[each] for each, _ in waiting)
+                of_run = [turn for each, turn in waiting if each == found[0]]
+                assert (fewest, of_run[0]) == (held[found[0]], found[1])  # type: ignore[index]
+                waiting.remove(found)  # type: ignore[arg-type]
+                fair.hold(found[0])
+                held[found[0]] += 1  # type: ignore[index]
+            case "release" if held[who]:
+                fair.release(who)
+                held[who] -= 1
+            case "remove" if turns := [turn for each, turn in waiting if each == who]:
+                fair.remove(who, turns[-1])
+                waiting.remove((who, turns[-1]))
+    assert len({each for each, _ in waiting}) == len(fair)
+    assert {each: number for each, number in held.items() if number} == fair.held

@@ -121,7 +121,7 @@ def test_a_place_of_a_second_request_is_given_back() -> None:
     for late in ({(2, 1): FOREVER}, {(2, 1): 2 * USUAL, (2, 2): FOREVER}):
         sot = experienced(Straggler(late), max_concurrency=4)
         events_of(sot)
-        assert (0, {}) == (sot.limit._in_flight, sot.limit._held)
+        assert (0, {}) == (sot.limit._in_flight, sot.limit._runs.held)
 
 
 def test_a_budget_that_is_spent_is_spent() -> None:
