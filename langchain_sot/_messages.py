@@ -79,11 +79,19 @@ def messages_of(messages: Iterable[Message]) -> list[BaseMessage]:
         joins = bool(converted) and (ours or theirs is None)
         new = theirs or _new(message, as_blocks=joins and isinstance(converted[-1].content, list))
         if joins and converted[-1].type == new.type:
-            converted[-1:] = merge_message_runs([converted[-1], new], chunk_separator="\n\n")
+            converted[-1] = _joined(converted[-1], new, theirs)
         else:
             converted.append(new)
         ours = theirs is None
     return converted
+
+
+def _joined(one: BaseMessage, other: BaseMessage, theirs: BaseMessage | None) -> BaseMessage:
+    """Join neighbours, at least one of which is ours and so has nothing but a text."""
+    if isinstance(one.content, str) and isinstance(other.content, str):  # nearly always; and it costs a tenth
+        return (theirs or one).model_copy(update={"content": f"{one.content}\n\n{other.content}"})
+    [joined] = merge_message_runs([one, other], chunk_separator="\n\n")
+    return joined
 
 
 def _new(message: Message, *, as_blocks: bool) -> BaseMessage:

@@ -16,7 +16,6 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import (
     get_async_callback_manager_for_config,
     get_callback_manager_for_config,
-    merge_configs,
     patch_config,
 )
 
@@ -83,7 +82,7 @@ class Way:
 
         async def find(query: str, point: Point | None) -> Sequence[Passage]:
             told = {"sot_stage": "retrieval"} | ({"sot_point": point.number} if point else {})
-            config = self._config({"tags": ["sot:retrieval"], "metadata": told})
+            config = self._config("retrieval", told)
             if not blocking:
                 return _passages(await retriever.ainvoke(query, config))
             async for found in in_thread(lambda: iter([retriever.invoke(query, config)])):
@@ -139,13 +138,17 @@ class Way:
         step.end()
 
     def _step(self, call: Call, mark: Mark | None) -> "_Step":
-        told: RunnableConfig = {"tags": [f"sot:{call.stage}"], "metadata": tags_of(call)}
-        return _Step(call, self._config(told), STEPS.get(call.stage) if self.steps else None, mark)
+        is_run = self.steps and getattr(self.config.get("callbacks"), "handlers", True)  # and somebody listens
+        return _Step(call, self._config(call.stage, tags_of(call)), STEPS.get(call.stage) if is_run else None, mark)
 
-    def _config(self, told: RunnableConfig) -> RunnableConfig:
+    def _config(self, stage: str, told: dict[str, Any]) -> RunnableConfig:
         """Add to the caller's config. An answer to go on with is for this chain, and for none inside."""
-        ours: RunnableConfig = {"configurable": {"sot_resume": None}} if "sot_resume" in self.configured else {}
-        return merge_configs(self.config, told | ours)
+        config = self.config.copy()
+        config["tags"] = [*config.get("tags", ()), f"sot:{stage}"]
+        config["metadata"] = config.get("metadata", {}) | told
+        if "sot_resume" in self.configured:
+            config["configurable"] = self.configured | {"sot_resume": None}
+        return config
 
     def _options(self, model: Model, call: Call) -> dict[str, Any]:
         """Return what is given with a call. Runnables that are no chat models stumble over options of our own."""

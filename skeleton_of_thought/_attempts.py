@@ -66,7 +66,6 @@ class _Attempts:
         self._reply = reply
         self._begin = begin
         self._place = calls.limit.place(calls.run, key_of(llm))
-        self._tries = tries_of(llm, call)
         self._requests = 0
         self._failing: float | None = None
         self._error: Exception | None = None
@@ -121,7 +120,10 @@ class _Attempts:
         """Tell whether the next attempt would be one too many, or come too late."""
         retry = self._calls.settings.retry
         failing = monotonic() - (self._failing or monotonic())
-        return self._requests + self._tries > retry.attempts or failing + state.upcoming_sleep > retry.seconds
+        return (
+            self._requests + tries_of(self._llm, self._call) > retry.attempts
+            or failing + state.upcoming_sleep > retry.seconds
+        )
 
     def tell(self, state: RetryCallState) -> None:
         """Tell that the call is made again."""
@@ -142,7 +144,7 @@ class _Attempts:
             self._see_end(call, heard)
         except Exception as error:
             ours = isinstance(error, ModelTimeoutError | StreamCutError)
-            self._requests += 1 if heard.pieces or ours else self._tries
+            self._requests += 1 if heard.pieces or ours else tries_of(self._llm, self._call)
             if heard.finish in {None, TOOL_CALLS} or not is_transient(error):
                 raise  # what breaks after the model has told why it ends has broken nothing
         else:

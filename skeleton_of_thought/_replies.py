@@ -56,7 +56,7 @@ class PointReply:
         self._point = point
         self._pieces = pieces
         self._show = show
-        self._cleaned = ExpansionText(point)
+        self._cleaned: ExpansionText
         self._again: Continuation | None = None
 
     @property

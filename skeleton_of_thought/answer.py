@@ -218,8 +218,7 @@ class Answer:
 
     def about(self) -> dict[str, Any]:
         """Tell how the answer was made, in types that JSON knows: all but its texts."""
-        about = self.as_dict()
-        del about["text"], about["sections"]
+        about: dict[str, Any] = _ADAPTER.dump_python(self, mode="json", exclude={"text", "sections"})
         return about | {"points": [section.about() for section in self.sections]}
 
     @classmethod
