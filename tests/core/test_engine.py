@@ -371,6 +371,24 @@ def test_one_object_serves_many_questions_at_a_time() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("places", [16, 10_000])
+def test_a_thousand_questions_at_a_time(places: int) -> None:
+    """Each has its own answer, whether its calls wait for places or not, and nothing is left of any."""
+
+    async def llm(call: Call) -> AsyncIterator[Piece]:
+        await asyncio.sleep(0)
+        yield "1. Eat\n2. Sleep" if call.stage == "skeleton" else f"{call.point} of {call.messages[0].text}"
+
+    async def main() -> None:
+        sot = engine(llm, max_concurrency=places)
+        asked = [f"How do I stay healthy, {number}?" for number in range(1000)]
+        answers = await asyncio.gather(*map(sot.aask, asked))
+        assert [f"1. Eat: 1 of {one}\n\n2. Sleep: 2 of {one}" for one in asked] == [answer.text for answer in answers]
+        assert (0, {}, 0) == (sot.limit._in_flight, sot.limit._runs.held, len(sot.limit._runs))
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("ask", ["ask", "stream"])
 def test_a_synchronous_call_from_inside_a_run_names_its_twin(ask: str) -> None:
     """A router that asks another object would otherwise wait forever."""

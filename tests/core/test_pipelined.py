@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skeleton_of_thought import Call, Passage, PointError, Skeleton, SkeletonOfThought
-from skeleton_of_thought.events import Finished, PointStarted, SkeletonReady, Text
+from skeleton_of_thought.events import Finished, PointStarted, PointText, SkeletonReady, SkeletonText, Text
 from skeleton_of_thought.testing import ScriptedLLM
 
 from .cutting import LISTS
-from .running import EAT, MOVE, SLEEP, TEXT, engine, events_of, failing, retriever, scripted, text_of, whole
+from .running import EAT, MOVE, SLEEP, TEXT, engine, events_of, failing, retriever, run, scripted, text_of, whole
 
 
 def asked(llm: ScriptedLLM) -> dict[int | None, Call]:
@@ -135,3 +135,47 @@ def test_whatever_models_write_the_text_is_one(skeleton: str, width: int) -> Non
     answer = next(event.answer for event in events if isinstance(event, Finished))
     assert answer.text == text_of(events)
     assert [each.point for each in answer.sections] == list(answer.skeleton.points if answer.skeleton else ())
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_the_skeleton_streams_from_its_first_token(pipelined: bool) -> None:
+    """Before the model has written the next."""
+    heard = asyncio.Event()
+
+    async def llm(call: Call) -> AsyncGenerator[str, None]:
+        if call.stage == "skeleton":
+            yield "1."
+            await heard.wait()
+            yield " Eat well\n2. Sleep well"
+        else:
+            yield "Yes."
+
+    async def main() -> None:
+        async for event in SkeletonOfThought(llm=llm, router="always", pipelined=pipelined).astream("How?"):
+            if event == SkeletonText("1."):
+                heard.set()
+        assert heard.is_set()
+
+    run(main)
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_the_first_point_streams_and_a_later_one_comes_in_one_piece(pipelined: bool) -> None:
+    """Token by token where it is read, and all that waited at once, in as many steps as there are tokens."""
+    tokens, written = 1000, asyncio.Event()
+
+    async def llm(call: Call) -> AsyncGenerator[str, None]:
+        if call.stage == "skeleton":
+            yield "1. Eat\n2. Sleep"
+            return
+        if call.point == 1:
+            await written.wait()
+        for _ in range(tokens):
+            yield " word"
+        if call.point == 2:
+            written.set()
+
+    events = events_of(SkeletonOfThought(llm=llm, router="always", pipelined=pipelined))
+    texts = [event.text for event in events if isinstance(event, Text)]
+    assert ["1. Eat: ", "word", *[" word"] * (tokens - 1), "\n\n2. Sleep: word" + " word" * (tokens - 1)] == texts
+    assert 2 * tokens == sum(isinstance(event, PointText) for event in events)
