@@ -6,9 +6,10 @@ a thousand requests in flight at most. "CPU ms" is CPU time of this process for 
 cost grows in proportion if it is the same in all lines. "gc ms" is the part of it in which the collector looks for
 garbage, through all that is alive. The endpoint is one Python process too and soon busy all the time, so wall time
 tells of it and not of us: "its CPU ms" is what it takes itself for each answer. "Late" is the most that the event loop
-was busy with one round of its work. Memory is the most that this process ever had, in MiB.
+was busy with one round of its work. Memory is the most that this process ever had, in MiB. The table goes into
+``docs/speed.md``.
 
-    python benchmarks/many_questions.py [--questions 10 100 1000] [--points 10] [--streams]
+    python -m benchmarks.many_questions [--questions 10 100 1000] [--points 10] [--streams] [--docs docs]
 """
 
 import argparse
@@ -20,17 +21,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-
-from reliable import Book, Counted, Told, endpoint
+from pathlib import Path
 
 from skeleton_of_thought import Limit, SkeletonOfThought
 from skeleton_of_thought.events import Text
 from skeleton_of_thought.models.openai import OpenAIModel
 from skeleton_of_thought.testing import LatencyModel
 
+from .page import put
+from .reliable import Book, Counted, Told, endpoint
+
 FIRST, PER_TOKEN = 0.5, 0.05  # seconds
 FILES = 4096  # a connection is a file, and a process may have 1,024 where nobody says otherwise
 TICK = 0.005  # seconds
+HEAD = "| questions | right | requests | in flight | seconds | CPU ms | gc ms | its CPU ms | late, ms | memory |"
 
 
 def make(book: Book) -> Counted:
@@ -62,8 +66,8 @@ class Took:
     def row(self, told: Told) -> str:
         """Say it, beside what the endpoint tells."""
         here, looking, there = (1e3 * cpu / self.questions for cpu in (self.cpu, self.gc, told.cpu))
-        cells = f"{self.questions:>9,}{self.right:>8,}{told.requests:>10,}{told.peak:>11,}{self.seconds:>9.1f}"
-        return cells + f"{here:>9.1f}{looking:>8.1f}{there:>13.1f}{1e3 * self.late:>9.0f}{self.memory:>8.0f}"
+        cells = f"{self.questions:,} | {self.right:,} | {told.requests:,} | {told.peak:,} | {self.seconds:.1f}"
+        return f"| {cells} | {here:.1f} | {looking:.1f} | {there:.1f} | {1e3 * self.late:.0f} | {self.memory:.0f} |"
 
 
 async def say(sot: SkeletonOfThought, question: str, streams: bool) -> str:
@@ -124,15 +128,18 @@ def main() -> None:
     parser.add_argument("--questions", type=int, nargs="+", default=[10, 100, 1000], help="(default: %(default)s)")
     parser.add_argument("--points", type=int, default=10, help="of each answer (default: %(default)s)")
     parser.add_argument("--streams", action="store_true", help="read along")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where to put it (default: %(default)s)")
     told = parser.parse_args()
     raise_files()
-    book = Book(points=told.points)
-    print("questions   right  requests  in flight  wall s   CPU ms   gc ms  its CPU ms  late ms  memory")
+    book, rows = Book(points=told.points), [HEAD, "|---" * HEAD.count(" | ") + "|---|"]
+    print(*rows, sep="\n", flush=True)
     with endpoint(partial(make, book)) as served:
         for questions in told.questions:
             took = asyncio.run(ask(served.url, book, questions, told.streams))
-            print(took.row(served.tell()), flush=True)
+            rows.append(took.row(served.tell()))
+            print(rows[-1], flush=True)
             assert took.right == questions, f"{questions - took.right} answers are wrong"
+    put(told.docs / "speed.md", "many questions", "\n".join(rows))
 
 
 if __name__ == "__main__":
