@@ -60,6 +60,7 @@ def _close() -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+        await asyncio.get_running_loop().shutdown_asyncgens()  # one of them holds the connections of this loop
 
     if _started.cache_info().currsize:
         with contextlib.suppress(TimeoutError):
