@@ -143,15 +143,15 @@ import asyncio, sys
 from skeleton_of_thought.calls import Call, Message
 from skeleton_of_thought.models import _openai_warm
 from skeleton_of_thought.models.openai import OpenAIModel
-from skeleton_of_thought.testing import collect
 
 _openai_warm._PATIENCE = {PATIENCE}
 
 async def main():
     stream = OpenAIModel("m", base_url={secure.base_url!r})(Call("skeleton", (Message("user", "x"),)))
-    task = asyncio.create_task(collect(stream))
+    await anext(stream)
     await asyncio.to_thread(sys.stdin.readline)
     await asyncio.sleep(0.1)
+    await stream.aclose()
 
 asyncio.run(main())
 """
