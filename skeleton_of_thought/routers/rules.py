@@ -21,6 +21,7 @@ import re
 from dataclasses import dataclass
 
 from ..answer import Question, Route
+from ._ngrams import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,6 @@ def _any(*alternatives: str) -> str:
 def _words(listed: str) -> str:
     return _any(*listed.split(", "))
 
-
-_END = 500  # so many signs at each end of a long question are read
 
 # -- answers of another form ---------------------------------------------------------------------------
 
@@ -234,16 +233,26 @@ _FOR = (
 
 def route(question: Question, /) -> Route:
     """Give a skeleton where the question asks for several points, and answer directly otherwise."""
-    text = question.text
-    if len(text) > 2 * _END:
-        text = f"{text[:_END]}\n{text[-_END:]}"
-    for message in question.history:
-        if message.role == "system" and _FORMAT.pattern.search(message.text):
-            return Route("direct", "rules", _FORMAT.why)
-    for rule in _AGAINST:
-        if rule.pattern.search(text):
-            return Route("direct", "rules", rule.why)
-    for rule in _FOR:
-        if rule.pattern.search(text):
-            return Route("skeleton", "rules", rule.why)
+    if why := refusal(question):
+        return Route("direct", "rules", why)
+    if rule := _first(_FOR, question.text):
+        return Route("skeleton", "rules", rule.why)
     return Route("direct", "rules", "nothing asks for several points")
+
+
+def refusal(question: Question) -> str | None:
+    """Tell why the answer has another form than several points, or ``None`` where no rule says so."""
+    if any(message.role == "system" and _FORMAT.pattern.search(message.text) for message in question.history):
+        return _FORMAT.why
+    rule = _first(_AGAINST, question.text)
+    return rule.why if rule else None
+
+
+def asks(text: str) -> bool:
+    """Tell whether a text has words that ask for several points, whatever else it says."""
+    return _first(_FOR, text) is not None
+
+
+def _first(rules: tuple[_Rule, ...], text: str) -> _Rule | None:
+    text = shortened(text)
+    return next((rule for rule in rules if rule.pattern.search(text)), None)
