@@ -26,12 +26,19 @@ class Endpoint(Generic[Told]):
 @contextmanager
 def elsewhere(serve: Callable[[Connection], None]) -> Iterator[Endpoint[Told]]:
     """Run *serve* in another process. It says where it is, then what it is asked for, and ends with the talk."""
+    with talk_to(serve) as talk:
+        yield Endpoint(talk)
+
+
+@contextmanager
+def talk_to(serve: Callable[[Connection], None]) -> Iterator[Connection]:
+    """Run *serve* in another process, which ends with the talk."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
     process.start()
     there.close()
     try:
-        yield Endpoint(here)
+        yield here
     finally:
         here.close()
         process.join()

@@ -21,13 +21,13 @@ import argparse
 import asyncio
 import gc
 import itertools
-import multiprocessing
 import re
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, TypeAlias
 
@@ -43,6 +43,8 @@ from pydantic import SecretStr
 from langchain_sot import SoTChain
 from skeleton_of_thought import Limit, Prompts
 from skeleton_of_thought.testing import LatencyModel, LatencyServer
+
+from .elsewhere import talk_to
 
 QUESTION = "What should I consider when buying a used car?"
 NEW = itertools.count(1)
@@ -104,15 +106,8 @@ def serve(points: int, talk: Connection) -> None:
 @contextmanager
 def endpoints(points: int) -> Iterator[dict[int, str]]:
     """Run the endpoints in another process and say where they are, by chunks a point."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(points, there), daemon=True)
-    process.start()
-    there.close()
-    try:
-        yield dict(zip(CHUNKS, here.recv(), strict=True))
-    finally:
-        here.close()
-        process.join()
+    with talk_to(partial(serve, points)) as talk:
+        yield dict(zip(CHUNKS, talk.recv(), strict=True))
 
 
 # -- the ways to ask -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ has no fast kernel, so it also gets the model in Q4_0.
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,6 +20,7 @@ from gguf import GGUFReader, GGUFWriter, quants
 from skeleton_of_thought.models._requantise import _ARCHITECTURE, _copy_field, _write
 from skeleton_of_thought.models._store import cache_folder
 
+from ..elsewhere import talk_to
 from .ways import Run
 
 THREADS = multiprocessing.cpu_count()
@@ -47,15 +49,8 @@ def is_here() -> bool:
 @contextmanager
 def llama_cpp(path: Path) -> Iterator[LlamaCpp]:
     """Load a model file."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, path), daemon=True)
-    process.start()
-    there.close()
-    try:
-        yield LlamaCpp(here)
-    finally:
-        here.close()
-        process.join()
+    with talk_to(partial(_serve, path)) as talk:
+        yield LlamaCpp(talk)
 
 
 def in_q4_0(path: Path) -> Path:
@@ -79,7 +74,7 @@ def in_q4_0(path: Path) -> Path:
     return making.rename(target)
 
 
-def _serve(talk: Connection, path: Path) -> None:
+def _serve(path: Path, talk: Connection) -> None:
     import xllamacpp  # here, and not at the top: the process that measures does without
 
     settings = xllamacpp.CommonParams()

@@ -8,9 +8,9 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from ..answer import Question, Route
-from . import rules, trained
+from . import rules
 
-__all__ = ["Router", "always", "named", "never", "rules", "trained"]
+__all__ = ["Router", "always", "named", "never", "rules"]
 
 
 class Router(Protocol):
